@@ -1,0 +1,75 @@
+package relay
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Link is one recipient's time-limited way to one release copy. The token that opens it is
+// stored only as a hash; the row, not the token's signature, is the authorisation.
+type Link struct {
+	ID        string
+	TokenHash string // hex SHA-256 of the token's jti
+	ReleaseID string
+	CopyID    string
+	ExpiresAt time.Time
+	MaxViews  int
+	ViewsUsed int
+	RevokedAt time.Time
+	Epoch     int // of the release when the link was made
+	CreatedAt time.Time
+}
+
+// Usable says why l opens nothing at now, or nil. Every answer is the same error: a caller
+// must not tell a stranger which it was.
+func (l Link) Usable(rel Release, now time.Time) error {
+	if err := l.Playable(rel, now); err != nil {
+		return err
+	}
+	if l.ViewsUsed >= l.MaxViews {
+		return fmt.Errorf("not available: %w", ErrNotFound)
+	}
+	return nil
+}
+
+// Playable is [Link.Usable] for a view that was already counted.
+func (l Link) Playable(rel Release, now time.Time) error {
+	if rel.ID != l.ReleaseID || rel.Epoch != l.Epoch || !l.RevokedAt.IsZero() || !now.Before(l.ExpiresAt) {
+		return fmt.Errorf("not available: %w", ErrNotFound)
+	}
+	return rel.Accessible(now)
+}
+
+// Limits of opening a link.
+const (
+	CodeLife     = 10 * time.Minute // a mailed code
+	CodeTries    = 5                // wrong codes before a new one is needed
+	CodesPerHour = 3                // codes mailed for one link
+	ViewIdle     = 15 * time.Minute // a view without a range
+	ViewLife     = time.Hour        // a view at most
+	RangeMax     = 256 << 10        // bytes in one response
+)
+
+// MaskAddr shortens a mail address so that its holder knows it and a stranger does not:
+// "d…@police.example".
+func MaskAddr(addr string) string {
+	at := strings.LastIndexByte(addr, '@')
+	if at < 1 {
+		return "…"
+	}
+	for i := range addr { // after the first rune
+		if i > 0 {
+			return addr[:i] + "…" + addr[at:]
+		}
+	}
+	return "…"
+}
+
+// Display is how r is shown to others and in a grant.
+func (r Recipient) Display() string {
+	if r.Kind == RecipientEmail {
+		return MaskAddr(r.Addr)
+	}
+	return "key " + r.KID[:min(8, len(r.KID))]
+}
