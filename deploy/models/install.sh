@@ -1,0 +1,13 @@
+#!/bin/sh
+# Installs the detectors' models and the ONNX Runtime library into a folder (default: bin/models).
+# Needs Go and npm; runs no script of any package.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+to=${1:-$root/bin/models}
+case $to in /*) ;; *) to=$PWD/$to ;; esac
+cd "$root"
+# A folder that is complete already needs no packages.
+go run ./deploy/models -from /nonexistent -to "$to" 2>/dev/null && exit 0
+[ -f "$here/node_modules/.package-lock.json" ] || (cd "$here" && npm ci --ignore-scripts --no-fund --no-audit)
+go run ./deploy/models -from "$here/node_modules" -to "$to"

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"cliplease/redact/detect"
+)
+
+// array is a value of the reference: height by width by channel.
+type array struct {
+	h, w, c int
+	v       []float32
+}
+
+func newArray(h, w, c int) array { return array{h, w, c, make([]float32, h*w*c)} }
+
+// reference runs the original graph slowly and plainly, as the TensorFlow Lite documentation
+// describes its operators, and returns all of its values.
+func reference(t *testing.T, g graph, in array) map[int]array {
+	t.Helper()
+	vals := map[int]array{g.in[0]: in}
+	consts := map[int]tensor{}
+	for i, tt := range g.tensors {
+		if tt.data != nil {
+			consts[i] = tt
+		}
+	}
+	for _, o := range g.ops {
+		x := vals[o.in[0]]
+		var out array
+		switch o.code {
+		case opDequantize:
+			consts[o.out[0]] = consts[o.in[0]]
+			continue
+		case opConv, opDepthwise:
+			out = slowConv(x, consts[o.in[1]], consts[o.in[2]].floats(), o)
+		case opAdd:
+			out = newArray(x.h, x.w, x.c)
+			for i, b := range vals[o.in[1]].v {
+				out.v[i] = x.v[i] + b
+			}
+		case opRelu:
+			out = newArray(x.h, x.w, x.c)
+			for i, a := range x.v {
+				out.v[i] = max(0, a)
+			}
+		case opMaxPool:
+			out = newArray(x.h/2, x.w/2, x.c)
+			for i := range out.v {
+				c, xx, yy := i%x.c, i/x.c%out.w, i/x.c/out.w
+				best := float32(math.Inf(-1))
+				for k := range 4 {
+					best = max(best, x.v[((2*yy+k/2)*x.w+2*xx+k%2)*x.c+c])
+				}
+				out.v[i] = best
+			}
+		case opPad:
+			more := consts[o.in[1]].ints()[7]
+			out = newArray(x.h, x.w, x.c+more)
+			for i := range x.h * x.w {
+				copy(out.v[i*out.c:], x.v[i*x.c:(i+1)*x.c])
+			}
+		case opResizeBilinear:
+			out = newArray(2*x.h, 2*x.w, x.c)
+			at := func(i, n int) (int, int, float32) {
+				s := max(0, (float32(i)+0.5)/2-0.5)
+				a := int(s)
+				return a, min(a+1, n-1), s - float32(a)
+			}
+			for i := range out.v {
+				c, xx, yy := i%x.c, i/x.c%out.w, i/x.c/out.w
+				x0, x1, fx := at(xx, x.w)
+				y0, y1, fy := at(yy, x.h)
+				p := func(y, xx int) float32 { return x.v[(y*x.w+xx)*x.c+c] }
+				out.v[i] = (p(y0, x0)*(1-fx)+p(y0, x1)*fx)*(1-fy) + (p(y1, x0)*(1-fx)+p(y1, x1)*fx)*fy
+			}
+		case opReshape:
+			out = x
+		default:
+			t.Fatalf("operator %d", o.code)
+		}
+		vals[o.out[0]] = out
+	}
+	return vals
+}
+
+func slowConv(x array, w tensor, bias []float32, o operator) array {
+	k, f := w.floats(), o.options
+	sx, sy := f.int(1, 1), f.int(2, 1)
+	kh, kw := w.shape[1], w.shape[2]
+	n := w.shape[0]
+	if o.code == opDepthwise {
+		n = w.shape[3]
+	}
+	oh, ow := (x.h+sy-1)/sy, (x.w+sx-1)/sx
+	top, left := max(0, (oh-1)*sy+kh-x.h)/2, max(0, (ow-1)*sx+kw-x.w)/2
+	out := newArray(oh, ow, n)
+	for y := range oh {
+		for xx := range ow {
+			for a := range n {
+				sum := bias[a]
+				for dy := range kh {
+					for dx := range kw {
+						yy, xc := y*sy+dy-top, xx*sx+dx-left
+						if yy < 0 || xc < 0 || yy >= x.h || xc >= x.w {
+							continue
+						}
+						p := x.v[(yy*x.w+xc)*x.c:]
+						if o.code == opDepthwise {
+							sum += p[a] * k[(dy*kw+dx)*n+a]
+							continue
+						}
+						q := k[((a*kh+dy)*kw+dx)*x.c:]
+						for c := range x.c {
+							sum += p[c] * q[c]
+						}
+					}
+				}
+				out.v[(y*ow+xx)*n+a] = sum
+			}
+		}
+	}
+	return out
+}
+
+// TestConversion compares the converted face detector, run by ONNX Runtime, with the original graph
+// on one picture.
+func TestConversion(t *testing.T) {
+	src, err := os.ReadFile("node_modules/@mediapipe/face_detection/face_detection_full_range.tflite")
+	if err != nil {
+		t.Fatalf("%v (run make models)", err)
+	}
+	g, err := readTFLite(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const side = 192
+	pix := make([]uint8, side*side*3)
+	in := newArray(side, side, 3)
+	seed := uint32(7)
+	for i := range pix {
+		seed = seed*1664525 + 1013904223
+		pix[i] = uint8(seed>>24)/3 + uint8(i/3%side/2) + uint8(i/3/side/3)
+		in.v[i] = (float32(pix[i]) - 127.5) / 127.5
+	}
+	want := reference(t, g, in)
+	models, err := filepath.Abs("../../bin/models")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ort.SetSharedLibraryPath(filepath.Join(models, detect.RuntimeFile))
+	if err := ort.InitializeEnvironment(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := ort.NewDynamicAdvancedSession(filepath.Join(models, "mediapipe-face-full.onnx"), []string{"image"}, []string{"score", "box"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Destroy()
+	picture, err := ort.NewTensor(ort.NewShape(1, side, side, 3), pix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outs := []ort.Value{nil, nil}
+	if err := s.Run([]ort.Value{picture}, outs); err != nil {
+		t.Fatal(err)
+	}
+	for k, name := range []string{"score", "box"} {
+		ref := want[g.out[1-k]] // the original gives boxes first
+		got := outs[k].(*ort.Tensor[float32])
+		shape := got.GetShape()
+		cells, worst := int(shape[2]*shape[3]), 0.0
+		for c := range int(shape[1]) {
+			for i := range cells {
+				worst = max(worst, math.Abs(float64(got.GetData()[c*cells+i]-ref.v[i*ref.c+c])))
+			}
+		}
+		if worst > 1e-3 {
+			t.Errorf("%s differs by up to %g", name, worst)
+		}
+		t.Logf("%s: %v values, largest difference %.2g", name, shape, worst)
+	}
+}

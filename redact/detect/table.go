@@ -1,0 +1,126 @@
+package detect
+
+import "runtime"
+
+// RuntimeFile is the name of the ONNX Runtime library in the models folder.
+const RuntimeFile = "libonnxruntime.so.1"
+
+// Spec describes one detector: a model and how it is used. A better detector is a new line in [Table].
+type Spec struct {
+	Name      string
+	Model     string // file in the models folder
+	Licence   string // of the model where it comes from
+	Finds     Kind
+	Levels    []Level
+	Threshold float32 // least score of what is up to 32 pixels high
+	Large     float32 // least score of what is 128 pixels high or more: a false alarm of that size hides much
+	family    family
+}
+
+// Level is a size at which a picture is looked at.
+type Level struct {
+	Scale float64 // share of the picture's sides; a look costs the square of it
+	Most  float32 // height in pixels of the picture up to which this level is believed; 0 for any
+}
+
+// Table names every detector that the engine uses.
+var Table = []Spec{
+	{
+		Name: "retinaface-far", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
+		Levels: []Level{{1.5, 160}}, Threshold: 0.18, Large: 0.6, family: retinaface,
+	},
+	{
+		Name: "retinaface-farther", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
+		Levels: []Level{{2, 120}}, Threshold: 0.2, Large: 0.6, family: retinaface,
+	},
+	{
+		Name: "retinaface-near", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
+		Levels: []Level{{0.5, 400}, {0.25, 0}}, Threshold: 0.5, Large: 0.6, family: retinaface,
+	},
+	{
+		Name: "retinaface-second", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
+		Levels: []Level{{1, 300}}, Threshold: 0.4, Large: 0.6, family: retinaface,
+	},
+	{
+		Name: "mediapipe-full", Model: "mediapipe-face-full.onnx", Licence: "Apache-2.0", Finds: Face,
+		Levels: []Level{{0.5, 300}, {0.25, 0}}, Threshold: 0.4, Large: 0.6, family: mediapipe,
+	},
+	{
+		Name: "ppocr-text", Model: "ppocr-v4-det.onnx", Licence: "Apache-2.0", Finds: Plate,
+		Levels: []Level{{1, 0}}, Threshold: 0.6, Large: 0.6, family: ppocr,
+	},
+	{
+		Name: "ppocr-second", Model: "ppocr-v4-det.onnx", Licence: "Apache-2.0", Finds: Plate,
+		Levels: []Level{{0.75, 0}}, Threshold: 0.7, Large: 0.7, family: ppocr,
+	},
+}
+
+// least is the least score of something of height h, in pixels.
+func (s Spec) least(h float32) float32 {
+	u := max(0, min(1, (h-32)/(128-32)))
+	return s.Threshold + (s.Large-s.Threshold)*u
+}
+
+// Lookup returns the detector of that name.
+func Lookup(name string) (Spec, bool) {
+	for _, s := range Table {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Spec{}, false
+}
+
+// sums are the SHA-256 digests of the files in the models folder.
+var sums = map[string]string{
+	"mediapipe-face-full.onnx": "0f9095359889be48aac162cf247f82961082e95fcd18b58ec2de29d074970f1a",
+	"retinaface-mnet25.onnx":   "23973764cccc4eb2daa96660a44196ac6830aefb32dee61b9ecfbd8d310fd8c7",
+	"ppocr-v4-det.onnx":        "6bb1b82257ac9a9545f47ae937d66df99f3d80e2722c2058fae7dae560c53d3e",
+}
+
+var runtimeSums = map[string]string{
+	"amd64": "ffb75a925ba05e47b235bb66e3e3911714a80b328a9c9425539feb204aa32a23",
+	"arm64": "1f549d46250b005580b597f4164984aaf75b3bcb9f3aeb07c7f8a8fe60b23c76",
+}
+
+// Sum returns the SHA-256 digest, in hexadecimal, that a file of the models folder must have.
+func Sum(name string) (string, bool) {
+	if name == RuntimeFile {
+		s, ok := runtimeSums[runtime.GOARCH]
+		return s, ok
+	}
+	s, ok := sums[name]
+	return s, ok
+}
+
+// family is a way of reading a model's outputs.
+type family int
+
+const (
+	mediapipe family = iota
+	retinaface
+	ppocr
+)
+
+// outputs names what the model gives.
+func (s Spec) outputs() []string {
+	switch s.family {
+	case mediapipe:
+		return []string{"score", "box"}
+	case retinaface:
+		return []string{"score32", "box32", "score16", "box16", "score8", "box8"}
+	default:
+		return []string{"sigmoid_0.tmp_0"}
+	}
+}
+
+func (s Spec) build(n *net) Detector {
+	switch s.family {
+	case mediapipe:
+		return &pyramid{spec: s, net: n, read: readMediaPipe}
+	case retinaface:
+		return &pyramid{spec: s, net: n, read: readRetinaFace}
+	default:
+		return &pyramid{spec: s, net: n, read: readText}
+	}
+}
