@@ -1,0 +1,457 @@
+package templates
+
+import "time"
+
+// Join is the page on which a new member makes a first passkey.
+type Join struct{ Layout }
+
+// SignIn is the page on which a member signs in.
+type SignIn struct {
+	Layout
+	New bool // nobody belongs to the home yet
+}
+
+// Inbox is what waits for the home and what is out there.
+type Inbox struct {
+	Layout
+	Open     []RequestCard // wait for an answer
+	UnderWay []ReleaseRow
+	Live     []ReleaseRow
+	NewHome  NewHome
+}
+
+// NewHome says what a home still lacks.
+type NewHome struct{ Camera, Clip, Agency bool }
+
+// Any reports whether something is lacking.
+func (n NewHome) Any() bool { return n.Camera || n.Clip || n.Agency }
+
+// Requests is every request with how it ended.
+type Requests struct {
+	Layout
+	Requests []RequestCard
+}
+
+// RequestCard is a request in a few lines. Times carry the camera's zone.
+type RequestCard struct {
+	ID           string
+	Agency       string
+	Verified     string // in words
+	VerifiedTone string // "good", "warn" or "bad"
+	Purpose      string // in words, to follow "about"
+	Case         string
+	Lane         string
+	Urgent       bool
+	Camera       string
+	CameraKnown  bool
+	From, To     time.Time
+	Received     time.Time
+	Deadline     time.Time
+	Left         time.Duration // until the deadline; negative after it
+	Open         bool          // can still be answered
+	Labels       []string      // that the rules gave it
+	State        string        // in words
+	StateTone    string
+}
+
+// SameDay reports whether the window ends on the day it began.
+func (r RequestCard) SameDay() bool {
+	return r.From.Format(time.DateOnly) == r.To.Format(time.DateOnly)
+}
+
+// Recipient is one whom the agency names.
+type Recipient struct {
+	Value   string // place in the request
+	Name    string
+	Address string
+	Kind    string // "email" or "key"
+	Known   bool   // in one of the agency's mail domains
+	Chosen  bool
+}
+
+// Request is a request in full.
+type Request struct {
+	Layout
+	RequestCard
+	AgencyID, Level, Jurisdiction     string
+	Phone, Complaints, VerifiedHow    string
+	Officer, Contact                  string
+	PurposeText                       string
+	Basis, Citation, Document, Served string
+	Compulsory                        bool
+	CaseOpened                        string
+	MaxLength                         time.Duration
+	WantsFaces, WantsSound            bool
+	Keeps, KeepsText                  string
+	Onward                            []string
+	OnwardText                        string
+	Attests                           bool
+	AttestText                        string
+	SHA256                            string // of the signed request
+	Seen                              bool
+	Recipients                        []Recipient
+	Releases                          []ReleaseRow
+	Ledger                            []LedgerLine // earlier requests that bear on it
+	LedgerWords                       []string
+	Widens                            bool // it repeats or widens an earlier one
+	Findings                          []Finding
+	Held                              bool     // by the rules
+	Terms                             []string // what the rules leave
+	CallBack                          bool     // an emergency: the agency is called first
+	CalledAt                          time.Time
+	CallNote                          string
+	ExigentMinutes, ExigentHours      int
+	FollowUp                          *FollowUp // nil when none is owed
+	Hold                              *Hold     // nil when it placed none
+	ClockOffset                       time.Duration
+	ClockAhead                        bool
+	Form                              *DraftForm // nil when no camera of the home has the name
+	CanPrepare, CanDecline            bool
+}
+
+// Leases are the choices for how long a lease runs, in hours.
+var Leases = []int{1, 24, 72, 168, 336, 720}
+
+// DraftForm is the form of a release that is to be prepared, or prepared anew.
+type DraftForm struct {
+	Action     string // where the form goes
+	Camera     string
+	Zone       string
+	Clips      []ClipChoice
+	Any        bool // whether one of the clips can be released
+	From, To   time.Time
+	Min, Max   time.Time
+	MaxLength  time.Duration
+	Recipients []Recipient
+	Hours      int
+	MaxViews   int
+	Download   bool
+	Style      string
+	Hold       []string // why the rules hold the request, to be confirmed; empty when they do not
+	Confirmed  bool     // it was confirmed before
+	Views      int      // at most, for each recipient
+	MaxHours   int      // of the lease
+	Solid      bool     // solid colour alone
+	KeyOnly    bool     // no mailboxes
+	Narrowed   bool     // MaxLength is less than the agency asked for
+}
+
+// Leases are the choices for how long a lease runs.
+func (f DraftForm) Leases() []LeaseChoice {
+	var out []LeaseChoice
+	for _, h := range Leases {
+		if h > f.MaxHours {
+			continue
+		}
+		out = append(out, LeaseChoice{h, Span(time.Duration(h) * time.Hour), h == f.Hours})
+	}
+	return out
+}
+
+// LeaseChoice is one choice for how long a lease runs.
+type LeaseChoice struct {
+	Hours  int
+	Words  string
+	Chosen bool
+}
+
+// ClipChoice is a clip that falls in the window of a request.
+type ClipChoice struct {
+	ID         string
+	Ready      bool
+	Chosen     bool
+	State      string
+	Start, End time.Time
+	From, To   time.Time // what is proposed
+	Min, Max   time.Time // what is possible
+	Stills     []string  // addresses
+}
+
+// Releases is every release, live ones first.
+type Releases struct {
+	Layout
+	CanRevoke bool
+	NotBefore string // until when and why nothing can be approved; empty otherwise
+	Live      []LiveRelease
+	UnderWay  []ReleaseRow
+	Over      []ReleaseRow
+}
+
+// LiveRelease is a live release with who holds it.
+type LiveRelease struct {
+	ReleaseRow
+	Leases []Lease
+}
+
+// ReleaseRow is a release in a line.
+type ReleaseRow struct {
+	ID        string
+	Agency    string
+	Case      string
+	Purpose   string
+	Camera    string
+	From, To  time.Time
+	State     string // in words
+	StateTone string
+	Progress  int // percent
+	Expires   time.Time
+	Left      time.Duration
+	Ended     time.Time
+	Views     int
+}
+
+// Lease is what one recipient holds.
+type Lease struct {
+	LinkID      string
+	Recipient   string
+	Address     string
+	Kind        string
+	ViewsUsed   int
+	MaxViews    int
+	Expires     time.Time
+	Revoked     time.Time
+	Live        bool
+	Mail        string // "waiting", "sent" or "failed"; empty for a system
+	MailFailure string // the mail server's last answer
+	Views       []Viewing
+}
+
+// Viewing is one time that a recipient watched.
+type Viewing struct {
+	Start, Last, End time.Time // End is zero while it may go on
+	Bytes            int64
+}
+
+// Release is a release in whatever state it is.
+type Release struct {
+	Layout
+	ReleaseRow
+	Request      RequestCard
+	Phase        string // "preparing", "failed", "review", "live", "revoked", "expired" or "discarded"
+	Zone         string
+	Failure      string
+	Style        string
+	Download     bool
+	MaxViews     int
+	LeaseEnds    time.Time
+	PreparedBy   string
+	Copies       []CopyView
+	Original     string // address of the review proxy; empty when there is none any more
+	Summary      *Summary
+	NeedsLook    bool
+	Compulsory   bool
+	Keeps        string // for how long the agency says it keeps the copy
+	Onward       []string
+	Form         *DraftForm
+	Closed       bool    // the request cannot be answered any more
+	Quorum       *Quorum // nil when one signature is enough
+	NotBefore    string  // until when and why nothing can be approved; empty otherwise
+	CanSign      bool
+	CanEdit      bool
+	CanDiscard   bool
+	CanRevoke    bool
+	CanPreview   bool
+	Words        string // check words of the signed grant
+	GrantID      string
+	GrantHash    string
+	Granted      time.Time
+	SignedBy     string
+	Leases       []Lease
+	EvidenceName string
+	EndedBy      string
+	EndReason    string
+	Shredded     time.Time
+	Log          []LogLine
+}
+
+// Quorum is who has signed a release that several members have to sign.
+type Quorum struct {
+	Needed int
+	Why    []string // to follow "because"
+	Signed []Signed // all but the last
+	Mine   bool     // the member who looks has signed
+	Able   int      // members who may sign
+	Words  string   // check words of what was signed; empty before the first signature
+}
+
+// Left is how many signatures are missing.
+func (q Quorum) Left() int { return q.Needed - len(q.Signed) }
+
+// Signed is one signature of several.
+type Signed struct {
+	Name string
+	At   time.Time
+}
+
+// CopyView is one recipient's release copy.
+type CopyView struct {
+	ID        string
+	Recipient string
+	Address   string
+	Size      int64
+	SHA256    string
+	Video     string // address
+}
+
+// Summary is what the redaction came to.
+type Summary struct {
+	Frames, Width, Height int
+	FPS                   float64
+	Length                time.Duration
+	Faces, Plates, Areas  int // tracks
+	Passed                int // checks
+	Failed                []FailedCheck
+	Doubts                []Moment
+}
+
+// FailedCheck is a check that a release copy did not pass.
+type FailedCheck struct{ Name, Detail string }
+
+// Moment is a moment at which the redactor was unsure.
+type Moment struct {
+	At   float64 // seconds from the start
+	Kind string
+	Why  string
+}
+
+// LogLine is an event in plain words.
+type LogLine struct {
+	Index int64
+	At    time.Time
+	Kind  string
+	Words string
+	Link  string // the page that it is about
+}
+
+// Clips is the library.
+type Clips struct {
+	Layout
+	Cameras   []CameraChoice
+	Camera    string // shown alone when not empty
+	Days      []ClipDay
+	CanUpload bool
+	MaxUpload int64
+	Working   bool // a clip is being looked at
+}
+
+// CameraChoice is a camera in a list of choices.
+type CameraChoice struct {
+	ID, Name, Zone string
+	Chosen         bool
+}
+
+// ClipDay is the clips of one day.
+type ClipDay struct {
+	Key   string
+	Day   time.Time
+	Clips []ClipRow
+}
+
+// ClipRow is one clip of the library.
+type ClipRow struct {
+	ID, Name, Camera string
+	Start            time.Time
+	Length           time.Duration
+	Size             int64
+	Stills           []string
+	State, Reason    string
+	Ready, Gone      bool
+	Width, Height    int
+	Audio            bool
+	CanDispose       bool
+}
+
+// Cameras is the page of the home's cameras.
+type Cameras struct {
+	Layout
+	Cameras []CameraForm
+	Zone    string // proposed for a new camera
+}
+
+// CameraForm is a camera with its properties.
+type CameraForm struct {
+	ID, Handle, Name, Zone string
+	OffsetSeconds          int // that the camera's clock is ahead
+	Interior               bool
+	Masks                  int
+	Now                    time.Time // what its clock should show
+}
+
+// Agencies is the page of the agencies that may ask.
+type Agencies struct {
+	Layout
+	Agencies []AgencyRow
+	Levels   []string
+}
+
+// AgencyRow is an agency with its keys.
+type AgencyRow struct {
+	ID, Name, Level, Jurisdiction string
+	Domains                       []string
+	Phone, Complaints             string
+	Verified, Tone                string
+	VerifiedBy, VerifiedHow       string
+	Until                         time.Time
+	Suspended                     bool
+	Keys                          []AgencyKey
+}
+
+// AgencyKey is a key that is pinned to an agency.
+type AgencyKey struct {
+	KID, Alg, Words, Status string
+	Until                   time.Time
+}
+
+// Household is the page of the members, and of one's own passkeys and browsers.
+type Household struct {
+	Layout
+	Members  []MemberRow
+	Roles    []RoleChoice
+	Passkeys []PasskeyRow
+	Sessions []SessionRow
+	Codes    int    // recovery codes that the member has left
+	Frozen   string // until when and why nothing can be approved; empty otherwise
+}
+
+// RecoveryCodes is the page on which a member makes recovery codes and prints them.
+type RecoveryCodes struct {
+	Layout
+	Left    int    // unused codes that the member has
+	Name    string // of the member
+	Address string // where a code is typed
+}
+
+// Recover is the page for a member who lost every passkey.
+type Recover struct{ Layout }
+
+// RoleChoice is a role with what it may do.
+type RoleChoice struct{ Role, Means string }
+
+// MemberRow is a member of the home.
+type MemberRow struct {
+	ID, Name, Email, Role, Means string
+	Joined                       time.Time
+	Me, CanRemove                bool
+}
+
+// PasskeyRow is one of the member's passkeys.
+type PasskeyRow struct {
+	ID, Name    string
+	Added, Used time.Time
+}
+
+// SessionRow is a browser in which the member is signed in.
+type SessionRow struct {
+	ID, Agent     string
+	Started, Seen time.Time
+	This          bool
+}
+
+// Activity is the log in plain words.
+type Activity struct {
+	Layout
+	Lines   []LogLine
+	Older   int64     // index before which older events are; zero at the end
+	Frozen  bool      // the machine's clock went back, and nobody has looked at it
+	Machine time.Time // what the machine's clock shows
+}

@@ -1,0 +1,98 @@
+package templates
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// homeSamples fills the pages of the homeowner.
+func homeSamples() map[string][]any {
+	l := Layout{Title: "Title", Member: "Ada", Role: "homeowner", Section: "inbox", Waiting: 1, Manage: true, See: true, Scripts: []string{"home.js"}}
+	guest := l
+	guest.Manage, guest.See, guest.Waiting = false, false, 0
+	at := time.Date(2026, 11, 3, 14, 5, 0, 0, time.FixedZone("CET", 3600))
+	card := RequestCard{
+		ID: "q1", Agency: "Exampleville <Police>", Verified: "Verified", VerifiedTone: "good", Purpose: "a burglary", Case: "C-1", Labels: []string{"The reason is vague"}, Lane: "Voluntary",
+		Camera: "Front door", CameraKnown: true, From: at, To: at.Add(time.Minute), Received: at, Deadline: at.Add(24 * time.Hour), Left: 3 * time.Hour, Open: true, State: "Waits", StateTone: "info",
+	}
+	over := card
+	over.Open, over.Urgent, over.CameraKnown, over.To = false, true, false, at.Add(24*time.Hour)
+	row := ReleaseRow{ID: "r1", Agency: "Exampleville", Case: "C-1", Purpose: "a burglary", Camera: "Front door", From: at, To: at.Add(time.Minute), State: "Live", StateTone: "good", Expires: at.Add(48 * time.Hour), Left: time.Hour, Views: 2}
+	ended := row
+	ended.Ended = at
+	form := &DraftForm{
+		Action: "/requests/q1/prepare", Camera: "Front door", Zone: "Europe/Amsterdam", Any: true, From: at, To: at, Min: at, Max: at, MaxLength: time.Minute,
+		Hours: 24, MaxViews: 5, Download: true, Style: "solid", Hold: []string{"Only <local>: holds it"}, Views: 100, MaxHours: 720, Recipients: []Recipient{{Value: "0", Name: "Det. Miller", Address: "m@pd.example", Kind: "email", Known: true, Chosen: true}, {Value: "1", Address: "key abc", Kind: "key"}},
+		Clips: []ClipChoice{{ID: "c1", Ready: true, Chosen: true, Start: at, End: at, Stills: []string{"/clips/c1/stills/0"}}, {ID: "c2", State: "being looked at", Start: at, End: at}},
+	}
+	leases := []Lease{
+		{LinkID: "l1", Recipient: "Det. Miller", Address: "m@pd.example", Kind: "email", ViewsUsed: 1, MaxViews: 5, Expires: at, Live: true, Mail: "failed", MailFailure: "550 no such user", Views: []Viewing{{Start: at, Last: at, Bytes: 5}, {Start: at, End: at}}},
+		{LinkID: "l2", Recipient: "Lab", Kind: "key", MaxViews: 5, Revoked: at, Mail: "waiting"},
+	}
+	request := Request{
+		Layout: l, RequestCard: card, AgencyID: "urn:x", Level: "local agency", Jurisdiction: "Exampleville", Phone: "+1 555 0100", Complaints: "the board", Officer: "Det. Miller", Contact: "Sgt. Ortiz",
+		PurposeText: "A car.", Basis: "They ask.", Citation: "none", Document: "ab", Served: "2026-11-01", CaseOpened: "2026-11-01", MaxLength: time.Minute, Keeps: "30 days", KeepsText: "kept",
+		Onward: []string{"To nobody."}, OnwardText: "nobody", Attests: true, AttestText: "true", SHA256: "ab", Recipients: form.Recipients, Releases: []ReleaseRow{row}, Hold: &Hold{Placed: at},
+		Ledger: []LedgerLine{{RequestCard: over, Relations: []string{"The same case."}}}, LedgerWords: []string{"Three times."}, Widens: true,
+		Findings: []Finding{{"Only <local>", "holds it", true}}, Terms: []string{"At most 5 minutes."}, Held: true, CallBack: true, ExigentMinutes: 15, ExigentHours: 72, FollowUp: &FollowUp{Due: at, Breached: true},
+		ClockOffset: time.Hour, ClockAhead: true, Form: form, CanPrepare: true, CanDecline: true, WantsFaces: true, WantsSound: true,
+	}
+	compelled, none, unknown := request, request, request
+	compelled.Compulsory, compelled.RequestCard = true, over
+	none.Form, none.Widens, none.CalledAt, none.CallNote = &DraftForm{Camera: "Front door"}, false, at, "Spoke to <Sgt. Ortiz>."
+	none.FollowUp, none.Hold = &FollowUp{Due: at, Link: "/requests/q2"}, &Hold{Placed: at, Lifted: at, LiftedBy: "Ada", Reason: "The order was withdrawn."}
+	unknown.Form, unknown.Seen = nil, true
+	review := Release{
+		Layout: l, ReleaseRow: row, Request: card, Phase: "review", Zone: "UTC", Style: "blur", MaxViews: 5, LeaseEnds: at, Keeps: "30 days", Onward: []string{"To nobody."}, Form: form, NeedsLook: true,
+		Copies:   []CopyView{{ID: "x1", Recipient: "Det. Miller", Address: "m@pd.example", Size: 5, SHA256: "ab", Video: "/v1"}, {ID: "x2", Recipient: "Lab", Video: "/v2"}},
+		Original: "/original", Summary: &Summary{Frames: 200, FPS: 25, Faces: 1, Plates: 2, Areas: 1, Passed: 3, Doubts: []Moment{{At: 62.04, Kind: "A face", Why: "unsure"}}},
+		CanSign: true, CanEdit: true, CanDiscard: true, CanPreview: true, Compulsory: true, Log: []LogLine{{At: at, Words: "Something.", Link: "/clips"}, {At: at, Words: "More."}},
+	}
+	failing := review
+	failing.CanSign, failing.Summary = false, &Summary{Failed: []FailedCheck{{"metadata", "names a device"}}}
+	closed := review
+	closed.CanSign, closed.Closed, closed.Form = false, true, nil
+	live := review
+	live.Phase, live.Form, live.CanSign, live.CanEdit, live.CanDiscard, live.CanRevoke, live.Original = "live", nil, false, false, false, true, ""
+	live.Words, live.GrantID, live.GrantHash, live.Granted, live.SignedBy, live.Leases, live.EvidenceName = "a b c d", "g1", "ab", at, "Ada", leases, "e.zip"
+	revoked := live
+	revoked.Phase, revoked.CanRevoke, revoked.ReleaseRow, revoked.EndedBy, revoked.EndReason, revoked.Shredded = "revoked", false, ended, "Ada", "asked", at
+	discarded := Release{Layout: l, ReleaseRow: ended, Request: card, Phase: "discarded"}
+	return map[string][]any{
+		"join":     {Join{Layout{Title: "Join", Scripts: []string{"home.js"}}}},
+		"sign_in":  {SignIn{Layout: Layout{Title: "Sign in"}}, SignIn{New: true}},
+		"inbox":    {Inbox{Layout: l}, Inbox{Layout: guest, Open: []RequestCard{card, over}, UnderWay: []ReleaseRow{row}, Live: []ReleaseRow{row}, NewHome: NewHome{Camera: true}}},
+		"requests": {Requests{Layout: l}, Requests{Layout: l, Requests: []RequestCard{card, over}}},
+		"request":  {request, compelled, none, unknown},
+		"releases": {Releases{Layout: l}, Releases{Layout: l, CanRevoke: true, NotBefore: "Nothing can be approved until then.", Live: []LiveRelease{{row, leases}}, UnderWay: []ReleaseRow{row}, Over: []ReleaseRow{ended}}},
+		"release": {
+			review, failing, closed, live, revoked, discarded, Release{Layout: l, ReleaseRow: row, Request: card, Phase: "preparing", CanDiscard: true},
+			Release{Layout: l, ReleaseRow: row, Request: card, Phase: "failed", Failure: "The clip is damaged.", Form: form, CanEdit: true},
+		},
+		"clips": {Clips{Layout: l}, Clips{
+			Layout: l, Cameras: []CameraChoice{{"c1", "Front door", "UTC", true}}, CanUpload: true, MaxUpload: 500 << 20,
+			Days: []ClipDay{{"2026-11-03", at, []ClipRow{{ID: "a", Name: "x.mp4", Camera: "Front door", Start: at, Length: time.Minute, Stills: []string{"/s"}, State: "ready", Ready: true, Audio: true, Width: 640, Height: 360, CanDispose: true}, {ID: "b", State: "cannot be used", Reason: "No video."}}}},
+		}},
+		"cameras": {Cameras{Layout: l, Zone: "UTC"}, Cameras{Layout: l, Cameras: []CameraForm{{ID: "c1", Handle: "front-door", Name: "Front door", Zone: "UTC", OffsetSeconds: 3, Interior: true, Masks: 2, Now: at}, {ID: "c2"}}}, Cameras{Layout: guest}},
+		"rules": {Rules{Layout: l}, Rules{Layout: guest, Rules: []RuleRow{{ID: "r1", Name: "Mine", Does: "Stops it.", When: "a < b", ByHand: true, On: true, Hits: 3}}}, Rules{
+			Layout: l, Rules: []RuleRow{{ID: "r1", Name: "Mine", Does: "Stops it.", When: "true"}}, Agencies: []Option{{"urn:x", "X"}}, Hours: []Option{{"22", "22:00"}}, Fields: []Option{{"req.lane", "the lane"}},
+			Presets: []PresetForm{{ID: "p", Name: "P", About: "About.", Choose: true, Fields: []PresetField{{"a", "A", "lines", "x"}, {"b", "B", "agency", ""}, {"c", "C", "hour", "22"}, {"d", "D", "number", "1"}, {"e", "E", "text", "x"}}}}}},
+		"agencies":       {Agencies{Layout: l, Levels: []string{"local"}}, Agencies{Layout: l, Agencies: []AgencyRow{{ID: "urn:x", Name: "Exampleville", Domains: []string{"a.example", "b.example"}, Phone: "1", Complaints: "x", VerifiedBy: "Ada", VerifiedHow: "called", Until: at, Suspended: true, Keys: []AgencyKey{{"k", "EdDSA", "a b c", "active", at}}}, {ID: "urn:y"}}}},
+		"household":      {Household{Layout: l, Members: []MemberRow{{ID: "m1", Name: "Ada", Me: true}, {ID: "m2", Name: "Grace", CanRemove: true}}, Roles: []RoleChoice{{"member", "sees"}}, Passkeys: []PasskeyRow{{"k1", "Phone", at, time.Time{}}, {"k2", "Tablet", at, at}}, Codes: 9, Frozen: "Nothing can be approved until then.", Sessions: []SessionRow{{ID: "s1", This: true}, {ID: "s2"}}}, Household{Layout: guest}},
+		"recovery_codes": {RecoveryCodes{Layout: l, Name: "Ada", Address: "http://localhost/recover"}, RecoveryCodes{Layout: l, Left: 3, Name: "Ada"}},
+		"recover":        {Recover{}},
+		"activity":       {Activity{Layout: l}, Activity{Layout: l, Lines: review.Log, Older: 7, Frozen: true, Machine: at}},
+	}
+}
+
+// largest is what a page of many entries may weigh, in bytes.
+const largest = 150 << 10
+
+func manyLines() []LogLine {
+	var out []LogLine
+	for i := range 100 {
+		out = append(out, LogLine{Index: int64(i), At: time.Unix(int64(i), 0), Words: strings.Repeat(fmt.Sprintf("event %d ", i), 10), Link: "/releases/" + strings.Repeat("r", 26)})
+	}
+	return out
+}

@@ -1,0 +1,50 @@
+package templates
+
+import "time"
+
+// ViewLanding is the page that a link opens. It is the same for every link, and for none:
+// the link's secret is in the fragment, which only the page's script sees.
+type ViewLanding struct{ Layout }
+
+// NewViewLanding returns the page.
+func NewViewLanding() ViewLanding {
+	return ViewLanding{Layout{Title: "Protected file", Public: true, Scripts: []string{"view.js"}}}
+}
+
+// ViewGone is shown when there is nothing to watch, whatever the reason.
+type ViewGone struct{ Layout }
+
+// NewViewGone returns the page.
+func NewViewGone() ViewGone { return ViewGone{Layout{Title: "Not available", Public: true}} }
+
+// ViewWatch is the page of a recipient whose code was right.
+type ViewWatch struct {
+	Layout
+	Recipient  string    // masked address of the one recipient
+	Agency     string    // its name
+	Case       string    // the agency's case reference
+	Purpose    string    // what the footage was asked for, in the agency's words
+	Camera     string    // handle of the camera
+	From, To   time.Time // what the release copy shows
+	Hidden     string    // what is hidden in it, such as "faces and plates"
+	Until      time.Time // when the lease ends
+	Closes     time.Time // when this view ends at the latest
+	ViewsLeft  int       // after this view
+	MediaPath  string    // where the player finds the footage
+	Download   bool      // whether a file to keep is offered
+	Bytes      int64     // of the release copy
+	SHA256     string    // hex, of the release copy
+	FPS        float64   // frames in a second, for stepping
+	Width      int       // of the picture; 0 when not known
+	Height     int       //
+	Use        string    // conditions of the grant, as signed
+	Onward     string    //
+	RetainDays int       //
+	Attest     bool      // the recipient is asked to attest that copies were destroyed
+}
+
+// NewViewWatch returns p with its layout.
+func NewViewWatch(p ViewWatch) ViewWatch {
+	p.Layout = Layout{Title: "Footage shared with you", Public: true, Scripts: []string{"view.js"}}
+	return p
+}
