@@ -1,0 +1,418 @@
+package home_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"cliplease/relay"
+	"cliplease/storage"
+	"cliplease/test/house"
+
+	"github.com/descope/virtualwebauthn"
+)
+
+// roles says, for every kind of caller of a route, which roles it lets in.
+var roles = map[string][]relay.Role{
+	"member": relay.Roles(),
+	"see":    {relay.RoleHomeowner, relay.RoleApprover, relay.RoleMember},
+	"revoke": {relay.RoleHomeowner, relay.RoleApprover, relay.RoleMember},
+	"sign":   {relay.RoleHomeowner, relay.RoleApprover},
+	"manage": {relay.RoleHomeowner},
+}
+
+// TestWhoMayCallWhat walks every route of the home host as everybody: who is not let in gets
+// an answer that says so, and none of the rest.
+func TestWhoMayCallWhat(t *testing.T) {
+	h := house.New(t)
+	people := map[relay.Role]*person{}
+	for _, r := range relay.Roles() {
+		people[r] = joined(t, h, r)
+	}
+	stranger := visitor(t, h)
+	call := func(p *person, method, path string) int {
+		path = strings.NewReplacer(":id", "nothing", ":copy", "nothing", ":n", "0", "*file", "app.css").Replace(path)
+		return p.do(method, path, strings.NewReader("{}"), nil).code
+	}
+	walked := 0
+	for _, r := range h.Server.Routes {
+		if r.Host != "home" || r.Path == "/sign-out" || r.Path == "/sign-out-everywhere" {
+			continue // these end the session; TestSessions and TestHousehold do it
+		}
+		walked++
+		name := r.Method + " " + r.Path
+		if r.Who == "anyone" {
+			if code := call(stranger, r.Method, r.Path); code == http.StatusUnauthorized || code == http.StatusForbidden {
+				t.Errorf("%s is for anyone, and says %d to a stranger", name, code)
+			}
+			continue
+		}
+		may, ok := roles[r.Who]
+		if !ok {
+			t.Errorf("%s is for %q, whom this test does not know", name, r.Who)
+		}
+		if code := call(stranger, r.Method, r.Path); code != http.StatusUnauthorized {
+			t.Errorf("%s says %d to a stranger", name, code)
+		}
+		for _, role := range relay.Roles() {
+			let := false
+			for _, m := range may {
+				let = let || m == role
+			}
+			code := call(people[role], r.Method, r.Path)
+			if refused := code == http.StatusForbidden || code == http.StatusUnauthorized; refused == let {
+				t.Errorf("%s for %s says %d to a member with role %s", name, r.Who, code, role)
+			}
+			if code >= 500 {
+				t.Errorf("%s says %d to a member with role %s", name, code, role)
+			}
+		}
+	}
+	if walked < 40 {
+		t.Errorf("only %d routes were walked", walked)
+	}
+}
+
+// TestNoGetChanges: asking for every page and file leaves the log as it was.
+func TestNoGetChanges(t *testing.T) {
+	h, p, clip, q := furnished(t)
+	rel := reviewed(t, h, p, clip, q)
+	before := len(p.do("GET", "/log.jsonl", nil, nil).want(200).body)
+	for _, r := range h.Server.Routes {
+		if r.Host != "home" || r.Method != http.MethodGet {
+			continue
+		}
+		for _, id := range []string{q.ID, rel.ID, clip.ID} {
+			p.get(strings.NewReplacer(":id", id, ":copy", rel.Copies[0].ID, ":n", "0", "*file", "app.css").Replace(r.Path))
+		}
+	}
+	if after := len(p.do("GET", "/log.jsonl", nil, nil).want(200).body); after != before {
+		t.Errorf("the log grew by %d bytes", after-before)
+	}
+}
+
+// TestOnlyOwnPages: what a page of another site makes a browser send is refused.
+func TestOnlyOwnPages(t *testing.T) {
+	h, p, _, q := furnished(t)
+	path := "/requests/" + q.ID + "/decline"
+	for i, header := range []map[string]string{
+		{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": ""},
+		{"Origin": "http://evil.example", "Sec-Fetch-Site": ""}, {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Content-Type": ""},
+	} {
+		if a := p.do("POST", path, strings.NewReader("{}"), header); a.code != http.StatusForbidden {
+			t.Errorf("header set %d: %d", i, a.code)
+		}
+	}
+	if got, err := h.Store.DB.Request(t.Context(), q.ID); err != nil || got.State != relay.RequestPending {
+		t.Fatalf("the request is %s: %v", got.State, err)
+	}
+	p.post(path, struct{}{}).want(200)
+	p.post(path, struct{}{}).want(409)
+	p.page("/requests/"+q.ID).says("Declined").silent("Or say no", "Prepare a release")
+}
+
+// TestSessions: a session ends by itself, at sign-out, from another browser, and with its
+// member; a new one has a new token.
+func TestSessions(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	first := p.cookie
+	signIn := func(p *person) answer {
+		begun := p.post("/sign-in/begin", struct{}{}).want(200)
+		return p.post("/sign-in/finish", map[string]any{"ceremony": begun.text("ceremony"), "credential": p.sign(begun)})
+	}
+
+	a := p.get("/").want(200)
+	if a.header.Get("Set-Cookie") != "" {
+		t.Error("every page sets the cookie")
+	}
+	two := *p
+	two.cookie = ""
+	set := signIn(&two).want(200).header.Get("Set-Cookie")
+	for _, part := range []string{"__Host-cliplease_home=", "Path=/", "HttpOnly", "Secure", "SameSite=Strict"} {
+		if !strings.Contains(set, part) {
+			t.Errorf("the cookie %q lacks %s", set, part)
+		}
+	}
+	if two.cookie == first || len(two.cookie) != 43 {
+		t.Errorf("the token is %q", two.cookie)
+	}
+	p.key.Counter = two.key.Counter
+
+	h.Pass(29 * time.Minute)
+	p.get("/").want(200)
+	h.Pass(29 * time.Minute)
+	p.get("/").want(200)
+	two.get("/").want(http.StatusSeeOther) // idle for 58 minutes
+	h.Pass(31 * time.Minute)
+	p.get("/").want(http.StatusSeeOther)
+	signIn(p).want(200)
+	for range 25 { // used all the time, for more than twelve hours
+		h.Pass(29 * time.Minute)
+		p.get("/")
+	}
+	p.get("/").want(http.StatusSeeOther)
+
+	signIn(p).want(200)
+	two = *p
+	two.cookie = ""
+	signIn(&two).want(200)
+	p.key.Counter = two.key.Counter
+	var other string
+	for _, action := range p.page("/household").forms() {
+		if strings.HasPrefix(action, "/sessions/") {
+			other = action
+		}
+	}
+	p.post("/sessions/ffffffffffffffff/end", struct{}{}).want(404)
+	p.post(other, struct{}{}).want(200)
+	two.get("/").want(http.StatusSeeOther)
+	p.get("/").want(200)
+
+	old := p.cookie
+	out := p.post("/sign-out", struct{}{}).want(200)
+	if out.header.Get("Clear-Site-Data") == "" {
+		t.Error("sign-out leaves what the browser keeps")
+	}
+	p.cookie = old
+	p.get("/").want(http.StatusSeeOther)
+	p.cookie = ""
+	signIn(p).want(200)
+
+	// A member who is removed is out at once, and cannot come in again.
+	grace := joined(t, h, relay.RoleMember)
+	members, err := h.Store.DB.Members(t.Context())
+	p.ok(err)
+	p.post("/household/"+members[1].ID+"/remove", struct{}{}).want(200)
+	grace.get("/").want(http.StatusSeeOther)
+	grace.cookie = ""
+	signIn(grace).refused("")
+	p.post("/household/"+members[0].ID+"/remove", struct{}{}).refused("")
+}
+
+// TestSignInCeremony: used once, and only with a passkey of this home and its person.
+func TestSignInCeremony(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	begun := p.post("/sign-in/begin", struct{}{}).want(200)
+	finish := func(who *person, credential any) answer {
+		v := *who
+		v.cookie = ""
+		return v.post("/sign-in/finish", map[string]any{"ceremony": begun.text("ceremony"), "credential": credential})
+	}
+	lazy := *p
+	lazy.auth.Options.UserNotVerified = true
+	finish(&lazy, lazy.sign(begun)).refused("")
+	elsewhere := *p
+	elsewhere.party.Origin = h.Site.View
+	finish(&elsewhere, elsewhere.sign(begun)).refused("")
+	stranger := visitor(t, h)
+	stranger.auth.Options.UserHandle = p.auth.Options.UserHandle
+	finish(stranger, stranger.sign(begun)).refused("")
+	finish(p, map[string]any{}).refused("")
+	finish(p, "nonsense").refused("")
+	copied := *p // an authenticator whose counter does not move
+	p.key.Counter = 7
+	finish(p, p.sign(begun)).want(200)
+	finish(p, p.sign(begun)).refused("") // used
+	begun = p.post("/sign-in/begin", struct{}{}).want(200)
+	finish(&copied, copied.sign(begun)).refused("")
+	h.Pass(6 * time.Minute)
+	finish(p, p.sign(begun)).refused("")
+}
+
+// TestJoin: an invitation works once, for its role, and only with its token.
+func TestJoin(t *testing.T) {
+	h := house.New(t)
+	p := visitor(t, h)
+	p.post("/join/begin", map[string]any{"token": "nothing", "name": "Ada", "email": ""}).refused("")
+	token := h.Invite(relay.RoleHomeowner, "", "")
+	p.post("/join/begin", map[string]any{"token": token, "name": "", "email": ""}).refused("name")
+	p.post("/join/begin", map[string]any{"token": token, "name": "Ada\r\nBcc: x", "email": ""}).refused("name")
+	p.post("/join/begin", map[string]any{"token": token, "name": "Ada", "email": "ada@home.example\r\nBcc: x@evil.example"}).refused("email")
+	begun := p.post("/join/begin", map[string]any{"token": token, "name": "Ada", "email": "ada@home.example"}).want(200)
+	p.post("/join/finish", map[string]any{"token": "another", "ceremony": begun.text("ceremony"), "credential": p.register(begun)}).refused("")
+	lazy := *p
+	lazy.auth.Options.UserNotVerified = true
+	p.post("/join/finish", map[string]any{"token": token, "ceremony": begun.text("ceremony"), "credential": lazy.register(begun)}).refused("")
+
+	var wg sync.WaitGroup
+	rivals := make([]*person, 4)
+	codes, finish := make([]int, len(rivals)), make([]map[string]any, len(rivals))
+	for i := range rivals {
+		rivals[i] = visitor(t, h)
+		begun := rivals[i].post("/join/begin", map[string]any{"token": token, "name": fmt.Sprint("Rival ", i), "email": ""}).want(200)
+		finish[i] = map[string]any{"token": token, "ceremony": begun.text("ceremony"), "credential": rivals[i].register(begun)}
+	}
+	for i := range rivals {
+		wg.Go(func() { codes[i] = rivals[i].post("/join/finish", finish[i]).code })
+	}
+	wg.Wait()
+	members, err := h.Store.DB.Members(t.Context())
+	p.ok(err)
+	if len(members) != 1 || members[0].Role != relay.RoleHomeowner {
+		t.Fatalf("members %v, answers %v", members, codes)
+	}
+	p.post("/join/begin", map[string]any{"token": token, "name": "Ada", "email": ""}).refused("")
+	late := h.Invite(relay.RoleMember, "Grace", "")
+	h.Pass(61 * time.Minute)
+	p.post("/join/begin", map[string]any{"token": late, "name": "", "email": ""}).refused("")
+}
+
+// TestPasskeys: another passkey signs the same member in; one that is there already does not
+// come twice.
+func TestPasskeys(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleMember)
+	begun := p.post("/passkeys/begin", map[string]any{"device": "Tablet"}).want(200)
+	if !bytes.Contains(begun.raw("publicKey"), []byte("excludeCredentials")) {
+		t.Error("the passkey that is there is not excluded")
+	}
+	more := *p
+	more.key = visitor(t, h).key
+	more.auth = virtualwebauthn.NewAuthenticator()
+	finish := map[string]any{"device": "Tablet", "ceremony": begun.text("ceremony"), "credential": more.register(begun)}
+	other := joined(t, h, relay.RoleMember)
+	other.post("/passkeys/finish", finish).refused("") // begun by somebody else
+	p.post("/passkeys/finish", finish).want(200)
+	p.post("/passkeys/finish", finish).refused("")
+	p.page("/household").says("Tablet", "Firefox on Linux")
+	more.cookie = ""
+	in := more.post("/sign-in/begin", struct{}{}).want(200)
+	more.post("/sign-in/finish", map[string]any{"ceremony": in.text("ceremony"), "credential": more.sign(in)}).want(200)
+	more.page("/household").says("Tablet")
+}
+
+// TestInvite: the link is shown once, mailed where there is an address, and kept nowhere.
+func TestInvite(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	for field, in := range map[string]map[string]any{
+		"name":  {"name": "", "email": "", "role": "member"},
+		"email": {"name": "Grace", "email": "grace", "role": "member"},
+		"role":  {"name": "Grace", "email": "", "role": "king"},
+	} {
+		p.post("/household/invite", in).refused(field)
+	}
+	link := p.post("/household/invite", map[string]any{"name": "Grace", "email": "grace@home.example", "role": "approver"}).want(200).text("link")
+	token, ok := strings.CutPrefix(link, h.Site.Home+"/join#")
+	if !ok {
+		t.Fatalf("the link is %q", link)
+	}
+	if log := p.do("GET", "/log.jsonl", nil, nil).want(200).body; bytes.Contains(log, []byte(token)) || bytes.Contains(log, []byte("grace@")) {
+		t.Error("the log holds the token or the address")
+	}
+	grace := visitor(t, h)
+	begun := grace.post("/join/begin", map[string]any{"token": token, "name": "", "email": "mallory@evil.example"}).want(200)
+	grace.post("/join/finish", map[string]any{"token": token, "ceremony": begun.text("ceremony"), "credential": grace.register(begun)}).want(200)
+	members, err := h.Store.DB.Members(t.Context())
+	p.ok(err)
+	if m := members[1]; m.Name != "Grace" || m.Email != "grace@home.example" || m.Role != relay.RoleApprover {
+		t.Errorf("joined as %+v", m)
+	}
+}
+
+// TestUpload: a file goes straight into the vault; what is no video is refused at once.
+func TestUpload(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	h.Furnish()
+	video := house.Video(t)
+	send := func(query string, body []byte) answer {
+		return p.do("POST", "/clips?"+query, bytes.NewReader(body), map[string]string{"Content-Type": "application/octet-stream"})
+	}
+	good := "camera=" + h.Camera.ID + "&name=door.mp4&start=2026-01-05T14:05:00"
+	id := send(good, video).want(200).text("clip")
+	clip, err := h.Store.DB.Clip(t.Context(), id)
+	p.ok(err)
+	if want := time.Date(2026, 1, 5, 20, 5, 0, 0, time.UTC); !clip.Start.Equal(want) || clip.Bytes != int64(len(video)) || clip.State != relay.ClipReceived {
+		t.Errorf("the clip is %+v, want it to start at %s", clip, want)
+	}
+	send(good, video).want(409)
+	send("camera=nothing&name=door.mp4&start=2026-01-05T14:05:00", video).refused("camera")
+	send("camera="+h.Camera.ID+"&name=door.mp4&start=today", video).refused("start")
+	send("camera="+h.Camera.ID+"&name=door.mp4&start=2126-01-05T14:05:00", video).refused("start")
+	send("camera="+h.Camera.ID+"&name=door.mp4&start=2026-01-05T15:05:00", []byte("PK\x03\x04"+strings.Repeat("x", 4000))).refused("file")
+	send("camera="+h.Camera.ID+"&name=door.mp4&start=2026-01-05T15:05:00", nil).refused("file")
+	send("camera="+h.Camera.ID+"&name=door.mp4&start=2026-01-05T15:05:00", append(bytes.Clone(video), make([]byte, 50<<20)...)).refused("file")
+	clips, err := h.Store.DB.Clips(t.Context(), storage.ClipFilter{})
+	p.ok(err)
+	if len(clips) != 1 {
+		t.Errorf("%d clips", len(clips))
+	}
+	p.page("/clips").says("door.mp4", "being looked at", "Front door")
+	p.page("/clips?camera=nothing").says("No clips yet.")
+}
+
+// TestCameras: what a homeowner can get wrong.
+func TestCameras(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	camera := func(change map[string]any) map[string]any {
+		in := map[string]any{"id": "", "name": "Front door", "handle": "front-door", "zone": "Europe/Amsterdam", "offset": 0, "interior": false}
+		for k, v := range change {
+			in[k] = v
+		}
+		return in
+	}
+	for _, tt := range []struct {
+		field  string
+		change map[string]any
+	}{
+		{"name", map[string]any{"name": " "}}, {"handle", map[string]any{"handle": "Front Door"}}, {"handle", map[string]any{"handle": "-x"}}, {"handle", map[string]any{"handle": strings.Repeat("x", 65)}},
+		{"zone", map[string]any{"zone": "Amsterdam"}}, {"zone", map[string]any{"zone": ""}}, {"zone", map[string]any{"zone": "Local"}}, {"offset", map[string]any{"offset": 400 * 86400}},
+	} {
+		p.post("/cameras", camera(tt.change)).refused(tt.field)
+	}
+	p.post("/cameras", camera(nil)).want(200)
+	p.post("/cameras", camera(nil)).refused("handle")
+	cameras, err := h.Store.DB.Cameras(t.Context())
+	p.ok(err)
+	p.post("/cameras", camera(map[string]any{"id": cameras[0].ID, "name": "Porch", "offset": -90})).want(200)
+	p.post("/cameras", camera(map[string]any{"id": "nothing"})).want(404)
+	p.page("/cameras").says("Porch", "front-door", "-90 seconds ahead")
+}
+
+// TestAgencies: keys are compared by word before an agency is registered.
+func TestAgencies(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	agency := func(change map[string]any) map[string]any {
+		in := map[string]any{
+			"id": "urn:cliplease:agency:us-mn-county", "name": "County Sheriff", "level": "county", "jurisdiction": "", "domains": []string{"Sheriff.example"}, "phone": "+1 555 0100", "complaints": "",
+			"how": "", "jwks": `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`, "compared": false,
+		}
+		for k, v := range change {
+			in[k] = v
+		}
+		return in
+	}
+	for _, tt := range []struct {
+		field  string
+		change map[string]any
+	}{
+		{"id", map[string]any{"id": "county"}}, {"name", map[string]any{"name": ""}}, {"level", map[string]any{"level": "city"}}, {"domains", map[string]any{"domains": []string{}}},
+		{"domains", map[string]any{"domains": []string{"x@y"}}}, {"phone", map[string]any{"phone": ""}}, {"jwks", map[string]any{"jwks": "{}"}}, {"how", map[string]any{"compared": true}},
+	} {
+		p.post("/agencies", agency(tt.change)).refused(tt.field)
+	}
+	if a := p.post("/agencies", agency(nil)).want(200); !bytes.Contains(a.body, []byte(`"words"`)) || a.text("location") != "" {
+		t.Errorf("answered %s", a.body)
+	}
+	if all, err := h.Store.DB.Agencies(t.Context()); err != nil || len(all) != 0 {
+		t.Fatalf("registered before the words were compared: %v %v", all, err)
+	}
+	done := agency(map[string]any{"compared": true, "how": "called the number from the county's site"})
+	p.post("/agencies", done).want(200)
+	p.post("/agencies", done).want(409)
+	p.page("/agencies").says("County Sheriff", "sheriff.example", "by Ada: called the number", "Suspend")
+	id := "/agencies/urn:cliplease:agency:us-mn-county/status"
+	p.post(id, map[string]any{"status": "gone"}).refused("status")
+	p.post(id, map[string]any{"status": "suspended"}).want(200)
+	p.page("/agencies").says("Suspended by your home", "Let it ask again")
+	p.post(id, map[string]any{"status": "active"}).want(200)
+}

@@ -1,0 +1,128 @@
+package home
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"cliplease/relay"
+	"cliplease/templates"
+
+	"github.com/gin-gonic/gin"
+)
+
+// verification is how long a person's check of an agency counts.
+const verification = 365 * 24 * time.Hour
+
+// Agencies serves GET /agencies.
+func (s *Server) Agencies(c *gin.Context) error {
+	ctx := c.Request.Context()
+	all, err := s.db.Agencies(ctx)
+	if err != nil {
+		return err
+	}
+	zone := s.zone(ctx)
+	p := templates.Agencies{Layout: s.layout(c, "agencies", "Agencies")}
+	for _, l := range relay.Levels() {
+		p.Levels = append(p.Levels, string(l))
+	}
+	for _, a := range all {
+		row := templates.AgencyRow{
+			ID: a.ID, Name: a.Name, Level: level(a.Level), Jurisdiction: a.Jurisdiction, Domains: a.Domains, Phone: a.Phone, Complaints: a.Complaints,
+			VerifiedHow: a.VerifiedHow, Until: in(a.VerifiedUntil, zone), Suspended: a.Status == relay.AgencySuspended,
+		}
+		row.Verified, row.Tone = verified(a, s.now(), zone)
+		if row.VerifiedBy, err = s.memberName(ctx, a.VerifiedBy); err != nil {
+			return err
+		}
+		keys, err := s.db.AgencyKeys(ctx, a.ID)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			words, err := relay.CheckWords(k.KID, 8)
+			if err != nil {
+				return err
+			}
+			row.Keys = append(row.Keys, templates.AgencyKey{KID: k.KID, Alg: k.Alg, Words: words, Status: string(k.Status), Until: k.NotAfter.In(zone)})
+		}
+		p.Agencies = append(p.Agencies, row)
+	}
+	return page(c, "agencies", p)
+}
+
+// AddAgency handles POST /agencies. The first call answers with the eight words of each key
+// and stores nothing; the call that says that the words were compared registers the agency.
+func (s *Server) AddAgency(c *gin.Context) error {
+	var f struct {
+		ID           string   `json:"id"`
+		Name         string   `json:"name"`
+		Level        string   `json:"level"`
+		Jurisdiction string   `json:"jurisdiction"`
+		Domains      []string `json:"domains"`
+		Phone        string   `json:"phone"`
+		Complaints   string   `json:"complaints"`
+		How          string   `json:"how"`
+		JWKS         string   `json:"jwks"`
+		Compared     bool     `json:"compared"`
+	}
+	if err := form(c, &f); err != nil {
+		return err
+	}
+	now, m := s.now(), member(c)
+	a := relay.Agency{
+		ID: strings.TrimSpace(f.ID), Name: strings.TrimSpace(f.Name), Level: relay.Level(f.Level), Jurisdiction: strings.TrimSpace(f.Jurisdiction),
+		Phone: strings.TrimSpace(f.Phone), Complaints: strings.TrimSpace(f.Complaints), Status: relay.AgencyActive,
+		VerifiedBy: m.ID, VerifiedHow: strings.TrimSpace(f.How), VerifiedAt: now, VerifiedUntil: now.Add(verification), CreatedAt: now,
+	}
+	for _, d := range f.Domains {
+		a.Domains = append(a.Domains, strings.ToLower(strings.TrimSpace(d)))
+	}
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	if a.Phone == "" || len(a.Phone) > 60 {
+		return relay.Invalid("phone", "Give the number of the records office, and find it yourself: on a bill, on the city's own site, in the phone book.")
+	}
+	keys, err := relay.ParseJWKS([]byte(f.JWKS))
+	if err != nil {
+		return err
+	}
+	if !f.Compared {
+		var words []gin.H
+		for _, k := range keys {
+			words = append(words, gin.H{"kid": k.KID, "alg": k.Alg, "words": k.Words()})
+		}
+		c.JSON(http.StatusOK, gin.H{"compare": words})
+		return nil
+	}
+	if len(a.VerifiedHow) < 10 || len(a.VerifiedHow) > 500 {
+		return relay.Invalid("how", "Say how you checked: whom you called, on which number, and where you found it.")
+	}
+	var pinned []relay.AgencyKey
+	for _, k := range keys {
+		pinned = append(pinned, k.Pin(a.ID, now, now.Add(2*verification)))
+	}
+	if err := s.db.RegisterAgency(c.Request.Context(), a, pinned, m.ID, now); err != nil {
+		return err
+	}
+	return follow(c, "/agencies")
+}
+
+// SetAgencyStatus handles POST /agencies/:id/status {"status"}.
+func (s *Server) SetAgencyStatus(c *gin.Context) error {
+	var f struct {
+		Status string `json:"status"`
+	}
+	if err := form(c, &f); err != nil {
+		return err
+	}
+	status := relay.AgencyStatus(f.Status)
+	if status != relay.AgencyActive && status != relay.AgencySuspended {
+		return relay.Invalid("status", "An agency is active or suspended.")
+	}
+	if err := s.db.SetAgencyStatus(c.Request.Context(), c.Param("id"), status, member(c).ID, s.now()); err != nil {
+		return err
+	}
+	return follow(c, "/agencies")
+}

@@ -1,0 +1,168 @@
+package home
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"cliplease/relay"
+	"cliplease/source"
+	"cliplease/storage"
+	"cliplease/templates"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Clips serves GET /clips: the library, by day, and the form to add to it.
+func (s *Server) Clips(c *gin.Context) error {
+	ctx := c.Request.Context()
+	cameras, err := s.db.Cameras(ctx)
+	if err != nil {
+		return err
+	}
+	p := templates.Clips{Layout: s.layout(c, "clips", "Clips"), CanUpload: member(c).Role.CanSign(), MaxUpload: s.maxUpload, Camera: c.Query("camera")}
+	byID := map[string]relay.Camera{}
+	for _, v := range cameras {
+		byID[v.ID] = v
+		p.Cameras = append(p.Cameras, templates.CameraChoice{ID: v.ID, Name: v.Name, Zone: v.Zone, Chosen: v.ID == p.Camera})
+	}
+	clips, err := s.db.Clips(ctx, storage.ClipFilter{CameraID: p.Camera, Limit: 500})
+	if err != nil {
+		return err
+	}
+	for _, clip := range clips {
+		camera := byID[clip.CameraID]
+		zone := location(camera.Zone)
+		row := templates.ClipRow{
+			ID: clip.ID, Name: clip.Name, Camera: camera.Name, Start: clip.Start.In(zone), Length: clip.Duration, Size: clip.Bytes, Stills: stills(clip),
+			State: clipState(clip), Ready: clip.State == relay.ClipReady, Reason: clip.Reason, Width: clip.Width, Height: clip.Height, Audio: clip.Audio,
+			Gone: clip.State == relay.ClipDisposed, CanDispose: p.Manage && clip.State != relay.ClipDisposed,
+		}
+		p.Working = p.Working || clip.State == relay.ClipReceived
+		day := row.Start.Format(time.DateOnly)
+		if n := len(p.Days); n == 0 || p.Days[n-1].Key != day {
+			p.Days = append(p.Days, templates.ClipDay{Key: day, Day: row.Start})
+		}
+		last := &p.Days[len(p.Days)-1]
+		last.Clips = append(last.Clips, row)
+	}
+	return page(c, "clips", p)
+}
+
+func clipState(clip relay.Clip) string {
+	switch clip.State {
+	case relay.ClipReceived:
+		return "being looked at"
+	case relay.ClipReady:
+		return "ready"
+	case relay.ClipRefused:
+		return "cannot be used"
+	case relay.ClipDisposed:
+		return "deleted"
+	}
+	return string(clip.State)
+}
+
+// Upload handles POST /clips?camera=&start=&name= with the file as its body. The body goes
+// straight into the vault. start is RFC 3339, or the camera's local time.
+func (s *Server) Upload(c *gin.Context) error {
+	ctx := c.Request.Context()
+	camera, err := s.db.Camera(ctx, c.Query("camera"))
+	if err != nil {
+		return relay.Invalid("camera", "Choose the camera that took this clip.")
+	}
+	start, err := moment("start", c.Query("start"), location(camera.Zone), relay.Clip{})
+	if err != nil {
+		return err
+	}
+	if c.Request.ContentLength > s.maxUpload {
+		return relay.Invalid("file", "This file has %s; the relay takes clips of up to %s.", templates.Size(c.Request.ContentLength), templates.Size(s.maxUpload))
+	}
+	clip, err := source.Receive(ctx, s.store, source.Incoming{
+		CameraID: camera.ID, Name: c.Query("name"), Start: start, Body: c.Request.Body, MaxBytes: s.maxUpload, Actor: member(c).ID,
+	}, s.now())
+	if err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, gin.H{"clip": clip.ID, "location": "/clips"})
+	return nil
+}
+
+// DisposeClip handles POST /clips/:id/dispose.
+func (s *Server) DisposeClip(c *gin.Context) error {
+	err := s.db.DisposeClip(c.Request.Context(), c.Param("id"), member(c).ID, s.now())
+	if errors.Is(err, storage.ErrHeld) {
+		return relay.Invalid("", "An order names this footage, so it cannot be deleted. Look at the request; the hold can be lifted there when a lawyer agrees.")
+	}
+	if err != nil {
+		return err
+	}
+	return follow(c, "/clips")
+}
+
+// Cameras serves GET /cameras.
+func (s *Server) Cameras(c *gin.Context) error {
+	cameras, err := s.db.Cameras(c.Request.Context())
+	if err != nil {
+		return err
+	}
+	p := templates.Cameras{Layout: s.layout(c, "cameras", "Cameras"), Zone: s.zone(c.Request.Context()).String()}
+	if p.Zone == "Local" {
+		p.Zone = "UTC"
+	}
+	for _, v := range cameras {
+		p.Cameras = append(p.Cameras, templates.CameraForm{
+			ID: v.ID, Handle: v.Handle, Name: v.Name, Zone: v.Zone, OffsetSeconds: int(v.ClockOffset / time.Second), Interior: v.Interior, Masks: len(v.Masks),
+			Now: s.now().In(location(v.Zone)),
+		})
+	}
+	return page(c, "cameras", p)
+}
+
+var handle = regexp.MustCompile(`\A[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?\z`)
+
+// SaveCamera handles POST /cameras: a new camera, or new properties of one.
+func (s *Server) SaveCamera(c *gin.Context) error {
+	ctx := c.Request.Context()
+	var f struct {
+		ID       string `json:"id"`
+		Name     string `json:"name"`
+		Handle   string `json:"handle"`
+		Zone     string `json:"zone"`
+		Offset   int    `json:"offset"` // seconds that the camera's clock is ahead
+		Interior bool   `json:"interior"`
+	}
+	if err := form(c, &f); err != nil {
+		return err
+	}
+	camera := relay.Camera{ID: relay.NewID(), CreatedAt: s.now()}
+	if f.ID != "" {
+		old, err := s.db.Camera(ctx, f.ID)
+		if err != nil {
+			return err
+		}
+		camera = old
+	}
+	camera.Name, camera.Handle, camera.Zone = strings.TrimSpace(f.Name), strings.TrimSpace(f.Handle), strings.TrimSpace(f.Zone)
+	camera.Interior, camera.ClockOffset = f.Interior, time.Duration(f.Offset)*time.Second
+	_, err := time.LoadLocation(camera.Zone)
+	switch {
+	case camera.Name == "" || len(camera.Name) > 80:
+		return relay.Invalid("name", "Give the camera a name, such as Front door.")
+	case !handle.MatchString(camera.Handle):
+		return relay.Invalid("handle", "Use small letters, digits and dashes, such as front-door.")
+	case err != nil || camera.Zone == "" || camera.Zone == "Local":
+		return relay.Invalid("zone", "Write the time zone by its name, such as Europe/Amsterdam or America/Chicago.")
+	case camera.ClockOffset.Abs() > 366*24*time.Hour:
+		return relay.Invalid("offset", "A clock that is off by more than a year should be set right first.")
+	}
+	if other, err := s.camera(ctx, camera.Handle); err == nil && other.ID != camera.ID {
+		return relay.Invalid("handle", "Another camera has this handle.")
+	}
+	if err := s.db.SaveCamera(ctx, camera, member(c).ID, s.now()); err != nil {
+		return err
+	}
+	return follow(c, "/cameras")
+}
