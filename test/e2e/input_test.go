@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"cliplease/relay"
+	"cliplease/storage"
+	"cliplease/test/driver"
+)
+
+// TestClipAdd brings what cannot be used: it is refused with the reason and what would work.
+func TestClipAdd(t *testing.T) {
+	w := settled(t, small)
+	good, err := clip()
+	w.must(err)
+	file := func(name string, content []byte) string {
+		path := filepath.Join(w.dir, name)
+		w.must(os.WriteFile(path, content, 0o600))
+		return path
+	}
+	start := relay.Stamp(w.start)
+	text := file("letter.mp4", bytes.Repeat([]byte("This is no video. "), 200))
+	for _, tt := range []struct {
+		name string
+		code int
+		says string
+		args []string
+	}{
+		{"no such file", 2, "no file", []string{"nowhere.mp4", "--camera", camera, "--start", start}},
+		{"a folder", 2, "not a file", []string{w.dir, "--camera", camera, "--start", start}},
+		{"text with a film's name", 1, "MP4, MOV, MKV", []string{text, "--camera", camera, "--start", start}},
+		{"nothing", 1, "", []string{file("empty.mp4", nil), "--camera", camera, "--start", start}},
+		{"a list of other files", 1, "", []string{file("list.mp4", bytes.Repeat([]byte("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"), 50)), "--camera", camera, "--start", start}},
+		{"a camera that is not there", 1, camera, []string{good, "--camera", "back-door", "--start", start}},
+		{"a start without zone", 2, "time zone", []string{good, "--camera", camera, "--start", "2026-11-19 21:00"}},
+		{"a start in the future", 1, "", []string{good, "--camera", camera, "--start", relay.Stamp(time.Now().AddDate(1, 0, 0))}},
+		{"no start", 2, "--start", []string{good, "--camera", camera}},
+		{"the same again", 1, "already", []string{good, "--camera", camera, "--start", start}},
+		{"no file named", 2, "--help", []string{"--camera", camera, "--start", start}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			args := append([]string{"clip", "add"}, tt.args...)
+			res, err := w.relay.Command(w.ctx, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if said := res.Out + res.Err; res.Code != tt.code || !bytes.Contains([]byte(said), []byte(tt.says)) {
+				t.Errorf("exit code %d and %q, want %d and %q in it", res.Code, said, tt.code, tt.says)
+			}
+		})
+	}
+
+	// What looks like a video is looked at in the sandbox, and then refused.
+	for name, args := range map[string][]string{
+		"short.mp4": {"-f", "lavfi", "-i", "testsrc2=s=320x240:r=10:d=2", "-c:v", "libx264", "-pix_fmt", "yuv420p"},
+		"sound.mp4": {"-f", "lavfi", "-i", "sine=d=8", "-c:a", "aac"},
+	} {
+		path := filepath.Join(w.dir, name)
+		out, err := exec.CommandContext(w.ctx, "ffmpeg", append(append([]string{"-loglevel", "error"}, args...), path)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("ffmpeg: %v: %s", err, out)
+		}
+		w.command(0, "", "clip", "add", path, "--camera", camera, "--start", start)
+		w.must(w.rejected(name))
+	}
+	raw, err := os.ReadFile(good)
+	w.must(err)
+	cut := file("cut.mp4", raw[:len(raw)*3/5])
+	w.command(0, "", "clip", "add", cut, "--camera", camera, "--start", relay.Stamp(w.start.AddDate(0, 0, -2)))
+	w.must(w.looked("cut.mp4")) // whatever can be read of it may be used; the relay goes on
+	w.command(0, `"short.mp4"`, "clip", "list", "--json")
+}
+
+// find waits until the relay has looked at the clip of a name.
+func (w *world) find(name string) (c relay.Clip, err error) {
+	err = w.relay.With(w.ctx, func(s *storage.Store) error {
+		return driver.Until(w.ctx, func() (bool, error) {
+			all, err := s.DB.Clips(w.ctx, storage.ClipFilter{Limit: 100})
+			i := slices.IndexFunc(all, func(c relay.Clip) bool { return c.Name == name })
+			if i < 0 || err != nil {
+				return false, err
+			}
+			c = all[i]
+			return c.State != relay.ClipReceived, nil
+		})
+	})
+	return c, err
+}
+
+func (w *world) looked(name string) error {
+	_, err := w.find(name)
+	return err
+}
+
+// rejected waits until the clip of a name was refused with a reason.
+func (w *world) rejected(name string) error {
+	c, err := w.find(name)
+	if err == nil && (c.State != relay.ClipRefused || c.Reason == "") {
+		err = fmt.Errorf("clip %s is %s, reason %q; want it refused with a reason", name, c.State, c.Reason)
+	}
+	return err
+}
+
+// TestUpload brings a clip through the web app.
+func TestUpload(t *testing.T) {
+	w := settled(t, small)
+	path, err := clip()
+	w.must(err)
+	upload := func(name string, body []byte) error {
+		return w.home.Upload(w.ctx, camera, name, w.start.AddDate(0, 0, -3), bytes.NewReader(body))
+	}
+	raw, err := os.ReadFile(path)
+	w.must(err)
+	w.must(upload("uploaded.mp4", raw))
+	c, err := w.find("uploaded.mp4")
+	w.must(err)
+	if c.State != relay.ClipReady {
+		t.Errorf("the clip is %s: %s", c.State, c.Reason)
+	}
+	w.refused(upload("text.mp4", bytes.Repeat([]byte("no video "), 500)), 422, "an upload that is no video")
+}
+
+// TestRedact runs the engine on one file, without a server.
+func TestRedact(t *testing.T) {
+	w := bare(t, small)
+	in, err := clip()
+	w.must(err)
+	out, report := filepath.Join(w.dir, "redacted.mp4"), filepath.Join(w.dir, "report.json")
+	res, err := w.relay.Command(w.ctx, "redact", "--in", in, "--out", out, "--report", report)
+	w.must(err)
+	if res.Code != 0 && res.Code != 3 {
+		t.Errorf("exit code %d: %s", res.Code, res.Err)
+	}
+	raw, err := os.ReadFile(report)
+	w.must(err)
+	var r struct {
+		Frames int              `json:"frames"`
+		Tracks []map[string]any `json:"tracks"`
+	}
+	w.must(json.Unmarshal(raw, &r))
+	if r.Frames != 60 || len(r.Tracks) < 9 {
+		t.Errorf("the report names %d frames and %d tracks, want 60 and at least nine faces", r.Frames, len(r.Tracks))
+	}
+
+	text := filepath.Join(w.dir, "text.mp4")
+	w.must(os.WriteFile(text, []byte("no video"), 0o600))
+	for _, bad := range [][]string{
+		{"redact", "--in", text, "--out", filepath.Join(w.dir, "a.mp4")},
+		{"redact", "--in", filepath.Join(w.dir, "nowhere.mp4"), "--out", filepath.Join(w.dir, "b.mp4")},
+		{"redact", "--in", in, "--out", filepath.Join(w.dir, "c.mp4"), "--style", "glitter"},
+		{"redact", "--in", in, "--out", filepath.Join(w.dir, "d.mp4"), "--targets", "dogs"},
+	} {
+		w.command(1, "cliplease: ", bad...)
+	}
+	left, err := filepath.Glob(filepath.Join(w.dir, "?.mp4"))
+	w.must(err)
+	if len(left) > 0 {
+		t.Errorf("refused, and yet written: %v", left)
+	}
+}
