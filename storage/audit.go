@@ -16,7 +16,7 @@ import (
 )
 
 // append writes e to the log, in the transaction of the change that it records, and returns
-// its index. The log's row is locked first, so that entries are numbered in order of commit.
+// its index. Transactions follow one another, so entries are numbered in order of commit.
 func (tx *Tx) append(e relay.Event) (int64, error) {
 	var n int64
 	if err := tx.QueryRowContext(tx.ctx, "UPDATE log_state SET size = size + 1 WHERE id = 1 RETURNING size").Scan(&n); err != nil {

@@ -61,9 +61,8 @@ func keySum(s Signature) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// signers returns who signed the grant of s up to now, the signer of s last. The passkeys of
-// the earlier ones are locked, so that one that is revoked at the same moment counts either
-// before or not at all. While somebody's signature waits, only the same grant can be signed.
+// signers returns who signed the grant of s up to now, the signer of s last. A passkey
+// that was revoked in the meantime counts for nothing. While somebody's signature waits, only the same grant can be signed.
 func (tx *Tx) signers(s Signing) (by []relay.Signer, err error) {
 	role := func(id string) (relay.Role, error) {
 		m, err := get(tx.ctx, tx, scanMember, "SELECT "+memberColumns+" FROM members WHERE id = $1 AND removed_at = 0", id)
@@ -96,7 +95,7 @@ func (tx *Tx) quorum(rel relay.Release, q relay.Request) (*relay.GrantQuorum, er
 	return relay.QuorumOf(q, rel.Draft, camera), err
 }
 
-// approve keeps a signature that is not the last, of a release whose row is locked: of two
+// approve keeps a signature that is not the last: of two
 // members who sign at once, one is told to sign again, after the other.
 func (tx *Tx) approve(rel relay.Release, s Signing, place int, now time.Time) error {
 	if err := tx.exec("INSERT INTO approvals ("+approvalColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",

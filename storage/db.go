@@ -30,7 +30,7 @@ var migrations embed.FS
 // through the same statements. Every change of state goes with its audit event and its jobs
 // in one transaction.
 type DB struct {
-	write *sql.DB // SQLite: one connection, so that writers queue instead of failing
+	write *sql.DB // one connection, so that writers queue instead of failing
 	read  *sql.DB
 	pool  *pgxpool.Pool // PostgreSQL only, for River
 	keys  *Keys
@@ -66,8 +66,8 @@ func OpenDB(ctx context.Context, cfg DBConfig) (_ *DB, err error) {
 		if db.pool, err = pgxpool.New(ctx, cfg.Source); err != nil {
 			return nil, err
 		}
-		db.write = stdlib.OpenDBFromPool(db.pool)
-		db.read = db.write
+		db.write, db.read = stdlib.OpenDBFromPool(db.pool), stdlib.OpenDBFromPool(db.pool)
+		db.write.SetMaxOpenConns(1)
 	} else {
 		return nil, fmt.Errorf(`%q is no database: write "sqlite:" and a path, or "postgres://…"`, cfg.Source)
 	}
@@ -87,7 +87,7 @@ const schemaLock = 0x636c6970 // "clip"
 // after another, also on several machines; on SQLite, [Open] sees to that.
 func (db *DB) prepare(ctx context.Context, dialect goose.Dialect) (err error) {
 	if db.pool != nil {
-		conn, err := db.write.Conn(ctx)
+		conn, err := db.read.Conn(ctx) // migrations need the one that writes
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
 // Close ends all connections. A transaction under way is rolled back.
 func (db *DB) Close() error {
 	var errs []error
-	if db.read != nil && db.read != db.write {
+	if db.read != nil {
 		errs = append(errs, db.read.Close())
 	}
 	if db.write != nil {
@@ -180,8 +180,9 @@ type Tx struct {
 	records relay.EventKind // the event that was logged last; empty: none
 }
 
-// update runs change in one transaction and commits it unless change fails. On PostgreSQL a
-// transaction that loses a deadlock or a serialisation conflict is run again.
+// update runs change in one transaction and commits it unless change fails. Transactions run one
+// after another on both engines, also those of several processes, so what change has read still
+// holds when it writes. On PostgreSQL one that deadlocks with the job queue is run again.
 func (db *DB) update(ctx context.Context, change func(*Tx) error) error {
 	for try := 0; ; try++ {
 		err := db.updateOnce(ctx, change)
@@ -209,6 +210,11 @@ func (db *DB) updateOnce(ctx context.Context, change func(*Tx) error) error {
 		return err
 	}
 	defer tx.Rollback() // does nothing after Commit
+	if tx.pg != nil { // what BEGIN IMMEDIATE is to SQLite
+		if _, err := tx.ExecContext(ctx, "SELECT 1 FROM log_state WHERE id = 1 FOR UPDATE"); err != nil {
+			return err
+		}
+	}
 	if err := change(tx); err != nil {
 		return err
 	}

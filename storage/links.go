@@ -160,7 +160,6 @@ func (db *DB) SendCode(ctx context.Context, o Opened, code, mac string, data map
 		if err := tx.execAny("DELETE FROM codes_sent WHERE sent_at <= $1", ms(now.Add(-time.Hour))); err != nil {
 			return err
 		}
-		// The link's row is locked, so that two browsers cannot both send the last code.
 		if err := tx.exec("UPDATE links SET views_used = views_used WHERE id = $1 AND revoked_at = 0", o.Link.ID); err != nil {
 			return err
 		}

@@ -77,9 +77,6 @@ func (db *DB) Member(ctx context.Context, id string) (relay.Member, error) {
 func (db *DB) RemoveMember(ctx context.Context, id, actor string, now time.Time) (err error) {
 	defer wrap(&err, "remove member")
 	return db.update(ctx, func(tx *Tx) error {
-		if err := tx.lockHomeowners(); err != nil {
-			return err
-		}
 		if err := tx.exec("UPDATE members SET removed_at = $1 WHERE id = $2 AND removed_at = 0", ms(now), id); err != nil {
 			return err
 		}

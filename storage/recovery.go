@@ -125,9 +125,6 @@ func (db *DB) RenameCredential(ctx context.Context, memberID, id, name string) (
 func (db *DB) RevokeCredential(ctx context.Context, memberID, id, keepSession string, now time.Time) (err error) {
 	defer wrap(&err, "revoke passkey")
 	return db.update(ctx, func(tx *Tx) error {
-		if err := tx.lockHomeowners(); err != nil {
-			return err
-		}
 		if err := tx.exec("UPDATE credentials SET revoked_at = $1 WHERE id = $2 AND member_id = $3 AND revoked_at = 0", ms(now), id, memberID); err != nil {
 			return goneIfConflict(err)
 		}
@@ -143,12 +140,6 @@ func (db *DB) RevokeCredential(ctx context.Context, memberID, id, keepSession st
 		_, err := tx.append(relay.Event{Kind: relay.PasskeyRevoked, Subject: memberID, Actor: memberID, At: now, Data: relay.Data{"credential": id}})
 		return err
 	})
-}
-
-// lockHomeowners makes those who change who is a homeowner wait for one another, so that two
-// cannot each leave the other as the last.
-func (tx *Tx) lockHomeowners() error {
-	return tx.execAny("UPDATE members SET role = role WHERE role = 'homeowner' AND removed_at = 0")
 }
 
 // keepHomeowner fails unless the home has a homeowner who can sign in.

@@ -67,9 +67,7 @@ func (tx *Tx) askedClip(requestID, clipID string) (q relay.Request, c relay.Clip
 }
 
 // updateRelease applies change to a release and commits the release and its event together,
-// with what after adds, which gets the release before and after the change. The event comes
-// last: writers lock rows in the order release, request, links, views, log, so that no two
-// wait for one another.
+// with what after adds, which gets the release before and after the change.
 func (db *DB) updateRelease(ctx context.Context, id string, change func(*Tx, *relay.Release) (relay.Event, error), after func(tx *Tx, from, to relay.Release) error) error {
 	return db.update(ctx, func(tx *Tx) error {
 		rel, err := get(ctx, tx, scanRelease, "SELECT "+releaseColumns+" FROM releases WHERE id = $1", id)
