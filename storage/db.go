@@ -210,7 +210,7 @@ func (db *DB) updateOnce(ctx context.Context, change func(*Tx) error) error {
 		return err
 	}
 	defer tx.Rollback() // does nothing after Commit
-	if tx.pg != nil { // what BEGIN IMMEDIATE is to SQLite
+	if tx.pg != nil {   // what BEGIN IMMEDIATE is to SQLite
 		if _, err := tx.ExecContext(ctx, "SELECT 1 FROM log_state WHERE id = 1 FOR UPDATE"); err != nil {
 			return err
 		}
