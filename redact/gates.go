@@ -354,7 +354,7 @@ func (w *workState) secondLook(ctx context.Context, path string) ([]lookFound, *
 	defer lines.Close()
 	order := lookOrder{W: w.n.lw, H: w.n.lh, FPS: w.fps, Workers: w.e.cfg.Threads, Search: true}
 	if w.job.Plan.has(Faces) {
-		order.Uses = append(order.Uses, use{"retinaface-second", 1, 0})
+		order.Uses = append(order.Uses, use{"retinaface-second", 1, 0}, use{"posenet-second", 1, 0})
 	}
 	if w.job.Plan.has(Plates) {
 		order.Uses = append(order.Uses, use{"ppocr-second", 1, 0})

@@ -139,7 +139,10 @@ func (w *workState) timeout() time.Duration {
 func (w *workState) uses() []use {
 	var us []use
 	if w.job.Plan.has(Faces) {
-		us = append(us, use{"retinaface-near", w.every(0.2), 0}, use{"retinaface-far", w.every(1.2), 0}, use{"retinaface-farther", w.every(1.2), w.every(0.6)}, use{"mediapipe-full", w.every(0.8), w.every(0.3)})
+		us = append(us,
+			use{"retinaface-near", w.every(1.0 / 3), 0}, use{"posenet", w.every(0.4), w.every(0.1)},
+			use{"retinaface-far", w.every(1.2), 0}, use{"mediapipe-full", w.every(0.8), w.every(0.3)},
+			use{"retinaface-left", w.every(1.5), w.every(0.2)}, use{"retinaface-down", w.every(1.5), w.every(0.7)}, use{"retinaface-right", w.every(1.5), w.every(1.2)})
 	}
 	if w.job.Plan.has(Plates) {
 		us = append(us, use{"ppocr-text", w.every(0.8), w.every(0.15)})

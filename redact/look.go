@@ -255,13 +255,16 @@ func colourful(chroma []byte) float64 {
 }
 
 // plausible drops what cannot be what it was taken for. Text is a plate's only in a plate's shape and
-// size: high text is a shop's sign or a banner, text as high as wide is a shirt's or a poster's. Small
-// text may be anything.
+// size: high text is a shop's sign or a banner, text as high as wide is a shirt's or a poster's, and lines
+// above one another are something to read. Small text may be anything.
 func plausible(found []detect.Found, w, h int) []detect.Found {
-	kept := found[:0]
+	kept := make([]detect.Found, 0, len(found))
 	for _, f := range found {
-		if f.Kind == detect.Plate && !plateShaped(f.W/f.H, f.W/float32(w), f.H/float32(min(w, h))) {
-			continue
+		if f.Kind == detect.Plate {
+			high := f.H / float32(min(w, h))
+			if !plateShaped(f.W/f.H, f.W/float32(w), high) || high > 0.05 && lines(found, f) > 1 {
+				continue
+			}
 		}
 		kept = append(kept, f)
 	}
@@ -274,9 +277,30 @@ func plateShaped(shape, wide, high float32) bool {
 	case shape < 1.2 || shape > 8 || wide > 0.5:
 		return false
 	case shape < 1.75:
-		return high < 0.07
+		return high < 0.055
+	case shape < 2:
+		return high < 0.085
+	case shape > 5.8:
+		return high < 0.045
 	}
 	return high < 0.22
+}
+
+// lines counts the other lines of text of about the same size close above and below f. A plate has two
+// lines at most.
+func lines(found []detect.Found, f detect.Found) int {
+	n := 0
+	for _, g := range found {
+		if g.Kind != detect.Plate || g == f || g.H < 0.5*f.H || g.H > 2*f.H {
+			continue
+		}
+		side := min(f.X+f.W, g.X+g.W) - max(f.X, g.X)
+		apart := max(f.Y, g.Y) - min(f.Y+f.H, g.Y+g.H)
+		if side > 0.4*min(f.W, g.W) && apart > -0.3*f.H && apart < 2*f.H {
+			n++
+		}
+	}
+	return n
 }
 
 // cellsAcross is how many cells of colour a hidden region keeps at most in each direction.

@@ -50,7 +50,7 @@ func toTracks(trails []*trail, n normal, fps float64, frames int) []hidden {
 		extended := extend(smooth(trusted(t, fps)), int(math.Ceil(0.4*fps)), frames)
 		h.first = extended[0].I
 		m := grow[t.Kind]
-		if t.Kind == detect.Face && t.Best < 0.7 { // the less certain the face, the less certain its outline
+		if t.Kind == detect.Face && t.Best < 0.7 && !t.only("posenet") { // the less certain the face, the less certain its outline
 			m = margins{side: m.side + 0.15, up: m.up + 0.15, down: m.down + 0.15}
 		}
 		for _, f := range extended {

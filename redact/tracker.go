@@ -61,6 +61,16 @@ func (t *trail) lastHit() int {
 	return 0
 }
 
+// only says whether nothing but that detector ever found it.
+func (t *trail) only(detector string) bool {
+	for _, f := range t.Frames {
+		if f.Score > 0 && f.Src != detector {
+			return false
+		}
+	}
+	return true
+}
+
 func (t *trail) last() seen { return t.Frames[len(t.Frames)-1] }
 
 // tracker holds the tracks that go on and the last frames.

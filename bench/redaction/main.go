@@ -34,7 +34,7 @@ import (
 // options say which clips to run and how.
 type options struct {
 	clips, out, only, part, models, style string
-	transcode, landlock                   bool
+	transcode, landlock, rivals           bool
 	reuse                                 bool
 }
 
@@ -51,6 +51,7 @@ func main() {
 	flag.StringVar(&o.style, "style", "blur", "blur or solid")
 	flag.BoolVar(&o.landlock, "landlock", false, "use the Landlock sandbox, under which processor time and memory can be measured")
 	flag.BoolVar(&o.transcode, "transcode", false, "also time a plain transcode of each clip")
+	flag.BoolVar(&o.rivals, "rivals", false, "also run what else hides faces on the same clips: facebl0r and Haar cascades")
 	flag.BoolVar(&o.reuse, "score-only", false, "do not run the engine, only score the reports in -out")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -81,7 +82,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	sum := newSummary()
+	sum, others := newSummary(), newRivals()
 	for _, p := range paths {
 		name := strings.TrimSuffix(filepath.Base(p), ".mp4")
 		if !strings.Contains(name, o.only) || !o.takes(name) {
@@ -101,10 +102,18 @@ func run(ctx context.Context, o options) error {
 				return fmt.Errorf("transcode %s: %w", name, err)
 			}
 		}
+		if o.rivals {
+			if err := others.add(ctx, p, t); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
 		line := sum.add(name, t, r, took, cpu, plain)
 		fmt.Println(line)
 	}
 	sum.print(os.Stdout)
+	if o.rivals {
+		others.print(os.Stdout)
+	}
 	var u syscall.Rusage
 	if o.landlock && syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u) == nil {
 		fmt.Printf("largest child: %d MB resident\n", u.Maxrss>>10)

