@@ -35,7 +35,7 @@ type Bundle struct {
 	Grant      []byte // canonical JSON, exactly as signed
 	Assertion  Assertion
 	Others     []Assertion // where several members had to sign: the others, in the order in which they did
-	Manifest   []byte      // the relay's signed manifest as a compact token; may be empty
+	Manifests  []string    // the relay's signed manifest of each copy, in the order of the grant's outputs; may be empty
 	Entry      Entry       // the log's entry of the grant
 	Proof      tlog.RecordProof
 	Checkpoint []byte // signed note
@@ -57,7 +57,7 @@ type bundleKeys struct {
 const (
 	sumsName = "SHA256SUMS"
 	sumsSig  = "SHA256SUMS.sig"
-	manifest = "manifest.jws"
+	manifest = "manifest.jws" // of the first copy; see nameOf for the others
 )
 
 // bundleLabel keeps a signature over a bundle from being one over anything else.
@@ -110,8 +110,8 @@ type BundleReport struct {
 	Access    GrantAccess `json:"access"`
 	Files     []string    `json:"files_sha256"` // of the release copies
 	LogIndex  int64       `json:"log_index"`
-	LogSize   int64       `json:"log_size"` // entries under the checkpoint
-	Manifest  bool        `json:"manifest"` // whether a signed manifest is in it
+	LogSize   int64       `json:"log_size"`  // entries under the checkpoint
+	Manifests []Manifest  `json:"manifests"` // of the files, in their order; none when the bundle has none
 	// The keys that all of this rests on. Compare them with what the parties published.
 	AgencyKID string `json:"agency_key"` // RFC 7638 thumbprint
 	RelayKID  string `json:"relay_key"`  // RFC 7638 thumbprint
@@ -129,8 +129,8 @@ func WriteBundle(w io.Writer, b Bundle, key ed25519.PrivateKey) error {
 			members[nameOf(k, i+1)] = raw
 		}
 	}
-	if len(b.Manifest) > 0 {
-		members[manifest] = b.Manifest
+	for i, token := range b.Manifests {
+		members[nameOf(manifest, i+1)] = []byte(token)
 	}
 	public, err := NewPublicKey(key.Public())
 	if err != nil {
@@ -257,11 +257,8 @@ func VerifyBundle(r io.ReaderAt, size int64) (rep BundleReport, err error) {
 	if rep.Signers, err = verifySigners(m, g, event); err != nil {
 		return rep, err
 	}
-	if jws, ok := m[manifest]; ok {
-		if _, err := verifyToken(string(jws), relayKey, ""); err != nil {
-			return rep, fmt.Errorf("manifest.jws: %w", err)
-		}
-		rep.Manifest = true
+	if rep.Manifests, err = verifyManifests(m, relayKey, g, claims, index, event.Subject); err != nil {
+		return rep, err
 	}
 	rep.Agency, rep.Officer, rep.Case, rep.Purpose, rep.AgencyKID = claims.Issuer, claims.Subject, claims.Case.Ref, string(claims.Purpose.Code), agencyKey.KID
 	rep.GrantID, rep.GrantHash, rep.Member, rep.DecidedAt, rep.Scope, rep.Access = g.GrantID, hash, g.By.Member, g.DecidedAt, g.Scope, g.Access
@@ -283,7 +280,10 @@ func readBundle(r io.ReaderAt, size int64) (map[string][]byte, error) {
 	}
 	m := map[string][]byte{}
 	for _, f := range z.File {
-		known := slices.Contains(bundleNames, f.Name) || f.Name == sumsName || f.Name == sumsSig || f.Name == manifest
+		known := slices.Contains(bundleNames, f.Name) || f.Name == sumsName || f.Name == sumsSig
+		for n := 1; n <= RecipientsMax; n++ {
+			known = known || f.Name == nameOf(manifest, n)
+		}
 		for n := 2; n <= QuorumLimit; n++ {
 			known = known || slices.ContainsFunc(assertionNames, func(name string) bool { return f.Name == nameOf(name, n) })
 		}
@@ -447,6 +447,32 @@ func verifySigners(m map[string][]byte, g Grant, e Event) ([]string, error) {
 		return nil, errors.New("the log names other signers than the grant needs")
 	}
 	return members, nil
+}
+
+// verifyManifests checks the manifests of all copies: one for each, or none at all.
+func verifyManifests(m map[string][]byte, key PublicKey, g Grant, c Claims, index int64, subject string) ([]Manifest, error) {
+	out := []Manifest{}
+	for n := 1; n <= RecipientsMax; n++ {
+		token, ok := m[nameOf(manifest, n)]
+		if !ok {
+			continue
+		}
+		if n > len(g.Outputs) || len(out) != n-1 {
+			return nil, fmt.Errorf("%s is of no file of the grant", nameOf(manifest, n))
+		}
+		one, err := OpenManifest(string(token), key)
+		if err == nil {
+			err = one.Matches(g, GrantHash(m["grant.json"]), g.Outputs[n-1], c, index, subject)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", nameOf(manifest, n), err)
+		}
+		out = append(out, one)
+	}
+	if len(out) != 0 && len(out) != len(g.Outputs) {
+		return nil, fmt.Errorf("%d files have %d manifests", len(g.Outputs), len(out))
+	}
+	return out, nil
 }
 
 // verifyEntry checks that the log names the grant, under the checkpoint.

@@ -8,8 +8,8 @@ import (
 )
 
 // Bundle gathers the evidence of a release that is or was live, under a new checkpoint of the
-// log. A release that was never signed is [relay.ErrNotFound]. The caller adds the manifest,
-// and writes the bundle with [relay.WriteBundle] and the relay's key.
+// log. A release that was never signed is [relay.ErrNotFound]. The caller writes the bundle
+// with [relay.WriteBundle] and the relay's key.
 func (s *Store) Bundle(ctx context.Context, site relay.Site, releaseID string, now time.Time) (b relay.Bundle, err error) {
 	defer wrap(&err, "evidence of release %s", releaseID)
 	g, err := s.DB.GrantOf(ctx, releaseID)
@@ -46,6 +46,9 @@ func (s *Store) Bundle(ctx context.Context, site relay.Site, releaseID string, n
 	}
 	if len(others) > 0 {
 		b.Others = append(b.Others, g.Signature.assertion())
+	}
+	if b.Manifests, err = s.DB.Manifests(ctx, releaseID); err != nil {
+		return b, err
 	}
 	if b.Checkpoint, err = s.DB.Checkpoint(ctx, site.LogOrigin(), s.Identity.Audit, now); err != nil {
 		return b, err

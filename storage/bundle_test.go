@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"maps"
@@ -101,13 +102,6 @@ func resign(m map[string][]byte, key ed25519.PrivateKey) {
 	m["SHA256SUMS"], m["SHA256SUMS.sig"] = sums, ed25519.Sign(key, append([]byte("cliplease-bundle-v1\x00"), sums...))
 }
 
-// signManifest makes a token that the relay's key signs.
-func (h *home) signManifest() []byte {
-	b64 := base64.RawURLEncoding.EncodeToString
-	signed := b64([]byte(`{"alg":"EdDSA","kid":"`+h.Identity.RelayKID+`","typ":"cliplease-manifest+jwt"}`)) + "." + b64([]byte(`{"v":1}`))
-	return []byte(signed + "." + b64(ed25519.Sign(h.Identity.Relay, []byte(signed))))
-}
-
 // TestConsentOfflineVerify proves consent offline: two verifiers that share no code take the bundle, and
 // refuse it with any byte of any member changed, also where the relay itself signs the change.
 func TestConsentOfflineVerify(t *testing.T) {
@@ -115,14 +109,14 @@ func TestConsentOfflineVerify(t *testing.T) {
 	forEachDB(t, func(t *testing.T, h *home) {
 		rel, s := h.leases()
 		h.leases() // so that the log goes on, and the proof has more than one side
-		good := h.evidence(rel.ID, func(b *relay.Bundle) { b.Manifest = h.signManifest() })
+		good := h.evidence(rel.ID, nil)
 		rep, err := relay.VerifyBundle(bytes.NewReader(good), int64(len(good)))
 		h.ok(err)
 		if rep.GrantHash != relay.GrantHash(s.Canonical) || rep.Agency != h.agency.ID || rep.Member != h.member.ID || rep.AgencyKID != h.kid ||
-			rep.RelayKID != h.Identity.RelayKID || !rep.Manifest || rep.Access.MaxViews != 5 || len(rep.Files) != 2 || rep.LogSize != h.logSize() {
+			rep.RelayKID != h.Identity.RelayKID || len(rep.Manifests) != 2 || rep.Access.MaxViews != 5 || len(rep.Files) != 2 || rep.LogSize != h.logSize() {
 			t.Errorf("the report says %+v", rep)
 		}
-		if again := h.evidence(rel.ID, func(b *relay.Bundle) { b.Manifest = h.signManifest() }); !bytes.Equal(again, good) {
+		if again := h.evidence(rel.ID, nil); !bytes.Equal(again, good) {
 			t.Error("the same evidence makes other bytes")
 		}
 		c := corpus{t: t, dir: t.TempDir(), second: second}
@@ -141,7 +135,11 @@ func TestConsentOfflineVerify(t *testing.T) {
 			raw[i] ^= 1 << (i % 8)
 			c.add(fmt.Sprintf("file byte %d", i), false, raw)
 		}
-		c.add("without a manifest", true, h.evidence(rel.ID, nil))
+		c.add("without manifests", true, h.evidence(rel.ID, func(b *relay.Bundle) { b.Manifests = nil }))
+		c.add("without the manifest of the second file", false, h.evidence(rel.ID, func(b *relay.Bundle) { b.Manifests = b.Manifests[:1] }))
+		c.add("with a manifest of no file", false, h.evidence(rel.ID, func(b *relay.Bundle) { b.Manifests = append(b.Manifests, b.Manifests[0]) }))
+		c.add("with the manifests the other way round", false, h.evidence(rel.ID, func(b *relay.Bundle) { slices.Reverse(b.Manifests) }))
+		h.lyingManifests(&c, rel.ID, rep)
 		c.add("empty", false, nil)
 		c.add("cut off", false, good[:len(good)/2])
 		step := 7 // every byte takes minutes; a prime step meets every kind of byte
@@ -165,11 +163,9 @@ func TestConsentOfflineVerify(t *testing.T) {
 			}
 			m := maps.Clone(members)
 			delete(m, name)
-			if name != "manifest.jws" {
-				c.add("without "+name, false, rezip(m))
-				resign(m, h.Identity.Relay)
-				c.add("without "+name+", signed anew", strings.HasPrefix(name, "SHA256SUMS"), rezip(m))
-			}
+			c.add("without "+name, false, rezip(m))
+			resign(m, h.Identity.Relay)
+			c.add("without "+name+", signed anew", strings.HasPrefix(name, "SHA256SUMS"), rezip(m))
 			for _, tail := range []string{"\n", " ", "{}", "\x00"} {
 				m := maps.Clone(members)
 				m[name] = append(bytes.Clone(m[name]), tail...)
@@ -209,6 +205,61 @@ func TestConsentOfflineVerify(t *testing.T) {
 		}
 		c.run()
 	})
+}
+
+// lyingManifests adds bundles in which the relay states of one file what its grant does not say,
+// and signs it.
+func (h *home) lyingManifests(c *corpus, releaseID string, rep relay.BundleReport) {
+	h.t.Helper()
+	for name, lie := range map[string]func(m *relay.Manifest){
+		"nothing":         func(*relay.Manifest) {},
+		"version":         func(m *relay.Manifest) { m.V = 2 },
+		"relay":           func(m *relay.Manifest) { m.Relay = "other.example" },
+		"release":         func(m *relay.Manifest) { m.ReleaseID += "x" },
+		"request":         func(m *relay.Manifest) { m.RequestSHA256 = hexSum("x") },
+		"grant":           func(m *relay.Manifest) { m.GrantSHA256 = hexSum("x") },
+		"grant's name":    func(m *relay.Manifest) { m.GrantID = "x" },
+		"recipient":       func(m *relay.Manifest) { m.Recipient.ID = "x" },
+		"recipient's way": func(m *relay.Manifest) { m.Recipient.Kind = "fax" },
+		"address":         func(m *relay.Manifest) { m.Recipient.Display = "x…@x" },
+		"file":            func(m *relay.Manifest) { m.Output.SHA256 = hexSum("x") },
+		"length":          func(m *relay.Manifest) { m.Output.Bytes++ },
+		"original":        func(m *relay.Manifest) { m.Source.Commit = hexSum("x") },
+		"camera":          func(m *relay.Manifest) { m.Source.Camera = "back-door" },
+		"window approved": func(m *relay.Manifest) { m.Window.Approved.To = "2030-01-01T00:00:00Z" },
+		"window asked":    func(m *relay.Manifest) { m.Window.Asked.From = "2020-01-01T00:00:00Z" },
+		"recipe":          func(m *relay.Manifest) { m.Redaction.Profile = "nothing-v1" },
+		"masks":           func(m *relay.Manifest) { m.Redaction.StaticMasks = "x" },
+		"boxes":           func(m *relay.Manifest) { m.Redaction.ManualBoxes = "x" },
+		"exceptions":      func(m *relay.Manifest) { m.Redaction.Exceptions = []string{"face-1"} },
+		"check":           func(m *relay.Manifest) { m.Gates = []relay.Gate{{Name: "frames"}} },
+		"log":             func(m *relay.Manifest) { m.Log.Origin = "other.example/audit" },
+		"place":           func(m *relay.Manifest) { m.Log.Index++ },
+		"size of the log": func(m *relay.Manifest) { m.Log.Size++ },
+	} {
+		c.add("a manifest that lies about its "+name, name == "nothing", h.evidence(releaseID, func(b *relay.Bundle) {
+			m := rep.Manifests[1]
+			lie(&m)
+			token, err := m.Sign(h.Identity.Relay)
+			h.ok(err)
+			b.Manifests[1] = token
+		}))
+	}
+	m := rep.Manifests[0]
+	token, err := m.Sign(ed25519.NewKeyFromSeed(make([]byte, 32)))
+	h.ok(err)
+	c.add("a manifest of another relay's key", false, h.evidence(releaseID, func(b *relay.Bundle) { b.Manifests[0] = token }))
+	receipt := h.signedAs("cliplease-receipt+jwt", m)
+	c.add("a manifest that is a receipt", false, h.evidence(releaseID, func(b *relay.Bundle) { b.Manifests[0] = receipt }))
+}
+
+// signedAs is v as a token of another type that the relay's key signs.
+func (h *home) signedAs(typ string, v any) string {
+	raw, err := json.Marshal(v)
+	h.ok(err)
+	b64 := base64.RawURLEncoding.EncodeToString
+	signed := b64([]byte(`{"alg":"EdDSA","kid":"`+h.Identity.RelayKID+`","typ":"`+typ+`"}`)) + "." + b64(raw)
+	return signed + "." + b64(ed25519.Sign(h.Identity.Relay, []byte(signed)))
 }
 
 // corpus is many bundles that both verifiers judge.
@@ -278,6 +329,11 @@ func TestBundleKeys(t *testing.T) {
 	h.ok(err)
 	var out bytes.Buffer
 	h.ok(relay.WriteBundle(&out, b, foreign))
+	c.add("signed by another key than the manifests", false, out.Bytes())
+	bare := b
+	bare.Manifests = nil
+	out.Reset()
+	h.ok(relay.WriteBundle(&out, bare, foreign))
 	c.add("signed by another key, which it brings", true, out.Bytes())
 
 	// The passkey signs this very grant, but somewhere else or with nobody verified.

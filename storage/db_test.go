@@ -289,7 +289,7 @@ func (h *home) signing(q relay.Request, rel relay.Release, g relay.Grant) Signin
 	h.ok(err)
 	ceremony := Ceremony{ID: relay.NewID(), Kind: "grant", MemberID: h.member.ID, Subject: rel.ID, Session: "{}", Document: string(canonical), ExpiresAt: h.now.Add(5 * time.Minute)}
 	h.ok(h.DB.SaveCeremony(h.ctx(), ceremony))
-	s := Signing{ReleaseID: rel.ID, CeremonyID: ceremony.ID, Grant: g, Canonical: canonical, Member: h.member.ID,
+	s := Signing{ReleaseID: rel.ID, CeremonyID: ceremony.ID, Grant: g, Canonical: canonical, Member: h.member.ID, Key: h.Identity.Relay,
 		Signature: h.pass.sign(h.site, relay.GrantChallenge(canonical))}
 	s.Signature.Credential = Credential{ID: h.pass.id, MemberID: h.member.ID, Record: `{"count":1}`}
 	for _, c := range rel.Copies {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"time"
@@ -219,10 +220,11 @@ type Signing struct {
 	Looked     bool
 	Signature  Signature
 	Links      []SignedLink
+	Key        ed25519.PrivateKey // the relay's: it signs the manifests
 }
 
 // SignRelease makes a release live. In one transaction the ceremony is used up, the release
-// moves, the grant, the links and the mails are stored, and the agency's view becomes
+// moves, the grant, the manifests, the links and the mails are stored, and the agency's view becomes
 // "released". A crash before the commit leaves the release in review. Where several members
 // have to sign and this is not the last of them, the ceremony is used up, the signature is
 // kept, and the release stays in review.
@@ -282,6 +284,9 @@ func (db *DB) SignRelease(ctx context.Context, s Signing, now time.Time) (err er
 		if err := tx.exec("INSERT INTO grants ("+grantColumns+`)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`, rel.GrantID, rel.ID, s.Member, string(s.Canonical),
 			s.Signature.ClientData, s.Signature.AuthenticatorData, s.Signature.Signature, s.Signature.PublicKey, s.Signature.Credential.ID, index, ms(now)); err != nil {
+			return err
+		}
+		if err := tx.addManifests(rel, q, s, index, now); err != nil {
 			return err
 		}
 		for _, l := range s.Links {

@@ -37,7 +37,7 @@ const maxFindings = 20
 //   - every request, release, clip, agency and member is in the state in which its events in
 //     the log leave it, one event for each move;
 //   - no release was ever live without a grant that a passkey signed, that covers exactly its
-//     copies, and that the log names; no link goes further than its grant;
+//     copies, and that the log names, with a manifest of each copy; no link goes further than its grant;
 //   - no link has more views than it may, and every view was counted;
 //   - of what has ended no link or view is left open, and the keys are gone or their
 //     destruction is queued;
@@ -53,7 +53,11 @@ func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 		return v, err
 	}
 	defer tx.Rollback()
-	k := &check{ctx: ctx, q: tx, db: s.DB, keys: keys, told: map[string][]told{}, requests: map[string]relay.Request{}, releases: map[string]relay.Release{}}
+	key, err := relay.NewPublicKey(s.Identity.Relay.Public())
+	if err != nil {
+		return v, err
+	}
+	k := &check{ctx: ctx, q: tx, db: s.DB, key: key, keys: keys, told: map[string][]told{}, requests: map[string]relay.Request{}, releases: map[string]relay.Release{}}
 	verifier, err := s.Identity.AuditVerifier()
 	if err != nil {
 		return v, err
@@ -94,6 +98,7 @@ type check struct {
 	ctx      context.Context
 	q        querier
 	db       *DB
+	key      relay.PublicKey // the relay's
 	keys     map[string]bool
 	told     map[string][]told // by subject, in order
 	requests map[string]relay.Request
@@ -400,6 +405,9 @@ func (k *check) grant(rel relay.Release) error {
 			return e.kind == relay.ReleaseGranted && e.index == r.LogIndex && (e.data == nil || e.data["grant_sha256"] == relay.GrantHash(r.Document))
 		}) {
 			k.wrong("release %s: the log does not name its grant", rel.ID)
+		}
+		if err := k.manifests(rel, g, r); err != nil {
+			return err
 		}
 	}
 	return nil

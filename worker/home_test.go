@@ -322,7 +322,7 @@ func (h *home) leases() (relay.Release, relay.Request) {
 	}
 	canonical, err := g.Canonical()
 	h.ok(err)
-	s := storage.Signing{ReleaseID: rel.ID, CeremonyID: relay.NewID(), Grant: g, Canonical: canonical, Member: h.member.ID, Looked: true,
+	s := storage.Signing{ReleaseID: rel.ID, CeremonyID: relay.NewID(), Grant: g, Canonical: canonical, Member: h.member.ID, Looked: true, Key: h.Identity.Relay,
 		Signature: storage.Signature{ClientData: []byte("{}"), AuthenticatorData: []byte("a"), Signature: []byte("s"), PublicKey: []byte("p"), Credential: storage.Credential{ID: "pass", MemberID: h.member.ID, Record: "{}"}}}
 	h.ok(h.DB.SaveCeremony(ctx, storage.Ceremony{ID: s.CeremonyID, Kind: "grant", MemberID: h.member.ID, Subject: rel.ID, Session: "{}", Document: string(canonical), ExpiresAt: now.Add(time.Minute)}))
 	for _, c := range rel.Copies {

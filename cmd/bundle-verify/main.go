@@ -27,6 +27,7 @@ import (
 	"math/big"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,8 +188,8 @@ func verify(path string) (said string, err error) {
 	}
 	var leaf struct{ C string }
 	var event struct {
-		Kind, Actor string
-		Data        map[string]any
+		Kind, Actor, Subject string
+		Data                 map[string]any
 	}
 	decode("grant-entry.json", m["grant-entry.json"], &entry)
 	decodeLoose("grant-entry.json", []byte(entry.Leaf), &leaf)
@@ -216,11 +217,69 @@ func verify(path string) (said string, err error) {
 	}
 	must(len(members) == signatures && members[0] == grant.By.Member && members[len(members)-1] == event.Actor, "the log names other signers than the grant needs")
 	checkProof(string(m["grant.tlog-proof"]), keys.Audit, keys.Relay+"/audit", entry.Index, entry.Leaf)
-	if token, ok := m["manifest.jws"]; ok {
-		relayKey.token("manifest.jws", string(token), "")
-	}
+	checkManifests(m, relayKey, tree{
+		"v": 1.0, "relay": keys.Relay, "release_id": event.Subject, "request_sha256": grant.Request.SHA256, "grant_id": grant.GrantID, "grant_sha256": hex.EncodeToString(challenge[:]),
+		"window.asked.from": stamp(asked.Scope.From), "window.asked.to": stamp(asked.Scope.To),
+		"log.origin": keys.Relay + "/audit", "log.index": float64(entry.Index), "log.size": float64(entry.Index + 1),
+	})
 	return fmt.Sprintf("ok: grant %s to %s; agency key %s, relay key %s, log key %s", grant.GrantID, asked.Iss, agencyKey.kid, relayKey.kid, keys.Audit), nil
 }
+
+// tree is a JSON object.
+type tree map[string]any
+
+// at returns what stands at a dotted path; an empty list is nil.
+func (t tree) at(path string) any {
+	head, rest, deeper := strings.Cut(path, ".")
+	v := t[head]
+	if inner, ok := v.(map[string]any); ok && deeper {
+		return tree(inner).at(rest)
+	}
+	if list, ok := v.([]any); deeper || ok && len(list) == 0 {
+		return nil
+	}
+	return v
+}
+
+// checkManifests checks what the relay states of each file: the same as the grant, and what
+// want has by path. A bundle has a manifest of each file, or none.
+func checkManifests(m map[string][]byte, relayKey jwk, want tree) {
+	var grant tree
+	decodeLoose("grant.json", m["grant.json"], &grant)
+	outputs, _ := grant["outputs"].([]any)
+	held := 0
+	for name := range m {
+		if strings.HasPrefix(name, "manifest.jws") {
+			held++
+		}
+	}
+	must(held == 0 || held == len(outputs), "%d files have %d manifests", len(outputs), held)
+	for i := range held {
+		name := strings.TrimSuffix(fmt.Sprintf("manifest.jws.%d", i+1), ".1")
+		must(m[name] != nil, "%s is missing", name)
+		var said tree
+		decodeLoose(name, relayKey.token(name, string(m[name]), "cliplease-manifest+jwt"), &said)
+		file, _ := outputs[i].(map[string]any)
+		for ours, theirs := range map[string]any{
+			"recipient.id": file["recipient"], "recipient.kind": file["kind"], "recipient.display": file["display"], "output.sha256": file["file_sha256"], "output.bytes": file["bytes"],
+			"source.commit": grant.at("source.commit"), "source.camera": grant.at("scope.camera"), "window.approved.from": grant.at("scope.from"), "window.approved.to": grant.at("scope.to"),
+			"redaction.profile": grant.at("redaction.profile"), "redaction.static_masks": grant.at("redaction.static_masks"),
+			"redaction.manual_boxes": grant.at("redaction.manual_boxes"), "redaction.exceptions": grant.at("redaction.exceptions"),
+		} {
+			must(reflect.DeepEqual(said.at(ours), theirs), "%s says something else than the grant: %s", name, ours)
+		}
+		for path, v := range want {
+			must(said.at(path) == v, "%s says something else than the bundle: %s", name, path)
+		}
+		gates, _ := said["gates"].([]any)
+		for _, g := range gates {
+			gate, _ := g.(map[string]any)
+			must(gate["ok"] == true, "%s says that a check of the file failed", name)
+		}
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 func hexSum(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
@@ -231,7 +290,8 @@ func read(path string) map[string][]byte {
 	m := map[string][]byte{}
 	for _, f := range z.File {
 		plain := f.Name
-		if i := len(plain) - 2; i > 0 && plain[i] == '.' && plain[i+1] >= '2' && plain[i+1] <= '5' && slices.Contains(strings.Fields(answer), plain[:i]) {
+		if i := len(plain) - 2; i > 0 && plain[i] == '.' && (plain[i+1] >= '2' && plain[i+1] <= '5' && slices.Contains(strings.Fields(answer), plain[:i]) ||
+			plain[i+1] >= '2' && plain[i+1] <= '8' && plain[:i] == "manifest.jws") {
 			plain = plain[:i]
 		}
 		must(slices.Contains(strings.Fields(names+" manifest.jws SHA256SUMS SHA256SUMS.sig"), plain) && m[f.Name] == nil && f.UncompressedSize64 <= 1<<20, "%q does not belong here", f.Name)

@@ -280,12 +280,19 @@ func printBundle(w io.Writer, r relay.BundleReport) error {
 	if r.Access.Download {
 		views += ", to keep"
 	}
+	manifests := "none: the bundle says nothing about how the files were made"
+	if len(r.Manifests) > 0 {
+		m := r.Manifests[0]
+		manifests = fmt.Sprintf("signed, for every file: %d pictures, %s, %d checks passed, %d parts of what was asked for left out",
+			m.Output.Frames, clean(m.Redaction.Profile), len(m.Gates), len(m.Window.Gaps))
+	}
 	_, err = fmt.Fprintf(w, `ok: the bundle holds
   agency     %s, case %s, purpose %s
   granted    %s by member %s of %s
   footage    %s from %s to %s
   until      %s, %s
   files      %s
+  manifests  %s
   in the log as entry %d of %d, at %s
   grant      %s
 It rests on these keys; compare them with what the parties published:
@@ -294,7 +301,7 @@ It rests on these keys; compare them with what the parties published:
   relay      %s
   log        %s
 `, clean(r.Agency), clean(r.Case), clean(r.Purpose), r.DecidedAt, clean(strings.Join(r.Signers, " and ")), clean(r.Relay), clean(r.Scope.Camera), r.Scope.From, r.Scope.To,
-		clean(r.Access.Expires), views, strings.Join(r.Files, "\n             "), r.LogIndex, r.LogSize, r.LoggedAt, r.GrantHash, r.AgencyKID, words, r.RelayKID, clean(r.AuditKey))
+		clean(r.Access.Expires), views, strings.Join(r.Files, "\n             "), manifests, r.LogIndex, r.LogSize, r.LoggedAt, r.GrantHash, r.AgencyKID, words, r.RelayKID, clean(r.AuditKey))
 	return err
 }
 

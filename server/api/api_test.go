@@ -335,7 +335,7 @@ func (w *world) signs(q relay.Request, rel relay.Release) {
 	}
 	canonical, err := g.Canonical()
 	w.ok(err)
-	s := storage.Signing{ReleaseID: rel.ID, CeremonyID: relay.NewID(), Grant: g, Canonical: canonical, Member: w.member.ID,
+	s := storage.Signing{ReleaseID: rel.ID, CeremonyID: relay.NewID(), Grant: g, Canonical: canonical, Member: w.member.ID, Key: w.store.Identity.Relay,
 		Signature: w.passkey(relay.GrantChallenge(canonical))}
 	w.ok(w.store.DB.SaveCeremony(ctx, storage.Ceremony{ID: s.CeremonyID, Kind: "grant", MemberID: w.member.ID, Subject: rel.ID, Session: "{}", Document: string(canonical), ExpiresAt: w.now.Add(time.Minute)}))
 	for _, c := range rel.Copies {

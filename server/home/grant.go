@@ -242,7 +242,7 @@ func (s *Server) GrantFinish(c *gin.Context) error {
 		return err
 	}
 	err = s.db.SignRelease(ctx, storage.Signing{
-		ReleaseID: rel.ID, CeremonyID: v.ID, Grant: g, Canonical: []byte(v.Document), Member: m.ID, Looked: f.Looked, Links: links,
+		ReleaseID: rel.ID, CeremonyID: v.ID, Grant: g, Canonical: []byte(v.Document), Member: m.ID, Looked: f.Looked, Links: links, Key: s.store.Identity.Relay,
 		Signature: storage.Signature{
 			ClientData: parsed.Raw.AssertionResponse.ClientDataJSON, AuthenticatorData: parsed.Raw.AssertionResponse.AuthenticatorData,
 			Signature: parsed.Raw.AssertionResponse.Signature, PublicKey: used.PublicKey, Credential: key,

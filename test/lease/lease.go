@@ -146,7 +146,7 @@ func (h *Home) Sign(ctx context.Context, content []byte, terms Terms) (l Lease, 
 		return l, err
 	}
 	l.Link = relay.Link{ID: relay.NewID(), TokenHash: token.LinkHash(jti), CopyID: l.Copy.ID, ExpiresAt: draft.Expires, MaxViews: draft.MaxViews}
-	err = h.DB.SignRelease(ctx, storage.Signing{ReleaseID: rel.ID, CeremonyID: ceremony.ID, Grant: g, Canonical: canonical, Member: h.Member,
+	err = h.DB.SignRelease(ctx, storage.Signing{ReleaseID: rel.ID, CeremonyID: ceremony.ID, Grant: g, Canonical: canonical, Member: h.Member, Key: h.Identity.Relay,
 		Signature: storage.Signature{ClientData: []byte("{}"), AuthenticatorData: []byte("a"), Signature: []byte("s"), PublicKey: []byte("k"), Credential: h.pass},
 		Links: []storage.SignedLink{{Link: l.Link, Token: h.Site.View + "/r#" + l.Token, Mail: Mailbox, Data: map[string]string{
 			"name": "Det. Müller", "agency": h.agency.Name, "case": c.Case.Ref, "until": relay.Stamp(draft.Expires), "views": fmt.Sprint(draft.MaxViews), "download": fmt.Sprint(draft.Download)}}}}, now)
