@@ -123,6 +123,8 @@ func (s *Server) homeHost() http.Handler {
 	see("GET", "/releases/:id/copies/:copy/video", h.CopyMedia)
 	see("GET", "/releases/:id/original/video", h.ProxyMedia)
 	see("GET", "/releases/:id/evidence.zip", h.Bundle)
+	see("GET", "/releases/:id/custody.pdf", h.CustodyPDF)
+	see("GET", "/releases/:id/custody.json", h.CustodyJSON)
 	sign("POST", "/releases/:id/edit", h.Edit)
 	sign("POST", "/releases/:id/discard", h.Discard)
 	sign("POST", "/releases/:id/grant/begin", h.GrantBegin)
@@ -198,6 +200,8 @@ func (s *Server) viewHost() http.Handler {
 	link("GET", "/m/:path", v.Media)
 	link("GET", "/m/:path/state", v.State)
 	link("GET", "/m/:path/file", v.Download)
+	link("GET", "/m/:path/custody.pdf", v.CustodyPDF)
+	link("GET", "/m/:path/custody.json", v.CustodyJSON)
 	limit := perAddress(120)
 	limited, open := limit(sameOrigin(r)), sameOrigin(r)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {

@@ -15,11 +15,11 @@ import (
 func releaseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "release",
-		Short: "List releases, and end one",
+		Short: "List releases, end one, and report on one",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(releaseListCommand(), releaseRevokeCommand())
+	cmd.AddCommand(releaseListCommand(), releaseRevokeCommand(), releaseReportCommand())
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"cliplease/relay"
+	"cliplease/server/custody"
 
 	"github.com/gin-gonic/gin"
 )
@@ -24,4 +25,19 @@ func (s *Server) Bundle(c *gin.Context) error {
 	c.Header("Content-Disposition", `attachment; filename="`+evidenceName(rel)+`"`)
 	c.Status(http.StatusOK)
 	return relay.WriteBundle(c.Writer, b, s.store.Identity.Relay)
+}
+
+// CustodyPDF serves GET /releases/:id/custody.pdf: who did what with the footage and when, with
+// digests, to file or print.
+func (s *Server) CustodyPDF(c *gin.Context) error { return s.custody(c, "pdf") }
+
+// CustodyJSON serves GET /releases/:id/custody.json: the same for programs.
+func (s *Server) CustodyJSON(c *gin.Context) error { return s.custody(c, "json") }
+
+func (s *Server) custody(c *gin.Context, kind string) error {
+	r, err := custody.For(c.Request.Context(), s.store, s.site, c.Param("id"), "")
+	if err != nil {
+		return err
+	}
+	return r.Serve(c.Writer, kind)
 }

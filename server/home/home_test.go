@@ -103,6 +103,9 @@ func TestWholeJob(t *testing.T) {
 
 	p.post(to+"/grant/begin", map[string]any{"looked": false}).refused("looked")
 	p.do("GET", to+"/evidence.zip", nil, nil).want(404)
+	if kept := p.do("GET", to+"/custody.json", nil, nil).want(200).body; !bytes.Contains(kept, []byte(`"state": "review"`)) {
+		t.Errorf("the record under review: %s", kept)
+	}
 	begun := p.approve(id)
 	if n := len(strings.Fields(begun.text("check_words"))); n != 4 {
 		t.Errorf("%d check words", n)
@@ -136,6 +139,9 @@ func TestWholeJob(t *testing.T) {
 	p.do("GET", to+"/copies/"+rel.Copies[1].ID+"/video", nil, nil).want(404)
 	p.page(to).says("It is over", "The neighbour asked.", "It did not delete copies", "Ada revoked a release.")
 	p.do("GET", to+"/evidence.zip", nil, nil).want(200)
+	if kept := p.do("GET", to+"/custody.pdf", nil, nil).want(200).body; !bytes.HasPrefix(kept, []byte("%PDF-")) {
+		t.Errorf("the record begins with %.20q", kept)
+	}
 	p.page("/activity").says("Ada approved a release with a passkey.", "Ada revoked a release.", "Ada joined the home.")
 	p.page("/requests").says("Shared, and ended")
 	if lines := bytes.Count(p.do("GET", "/log.jsonl", nil, nil).want(200).body, []byte("\n")); lines < 10 {

@@ -608,6 +608,27 @@ func TestViewEnds(t *testing.T) {
 	}
 }
 
+// TestCustody: whoever watches gets the record of their own copy, and nobody else does.
+func TestCustody(t *testing.T) {
+	p := newPlace(t, lease.Terms{Also: "okafor@pd.example"})
+	b := p.browser()
+	media := b.watch()
+	pdf := b.do("GET", media+"/custody.pdf", "").want(t, 200)
+	if !strings.HasPrefix(pdf.body, "%PDF-") || pdf.Header.Get("Content-Type") != "application/pdf" || !strings.HasPrefix(pdf.Header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("%.20q, %v", pdf.body, pdf.Header)
+	}
+	raw := b.do("GET", media+"/custody.json", "").want(t, 200)
+	if !strings.Contains(raw.body, p.lease.Copy.SHA256) || strings.Contains(raw.body, "okafor") || strings.Contains(raw.body, "Ada") {
+		t.Errorf("the record: %s", raw.body)
+	}
+	for _, kind := range []string{"pdf", "json"} {
+		p.browser().do("GET", media+"/custody."+kind, "").want(t, 404)
+		b.do("GET", media+"/custody."+kind, "", "Sec-Fetch-Site: cross-site").want(t, 403)
+	}
+	p.ok(p.DB.RevokeRelease(t.Context(), p.lease.Release.ID, p.Member, "", p.clock()))
+	b.do("GET", media+"/custody.pdf", "").want(t, 404)
+}
+
 // TestEmbedding asks for footage as other sites and other browsers would.
 func TestEmbedding(t *testing.T) {
 	p := newPlace(t, lease.Terms{})

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cliplease/relay"
+	"cliplease/server/custody"
 	"cliplease/server/media"
 	"cliplease/storage"
 	"cliplease/templates"
@@ -153,6 +154,28 @@ func ownPage(h http.Header, download bool) bool {
 	}
 	dest := h.Get("Sec-Fetch-Dest")
 	return dest == "" || dest == "empty" || dest == "video" && !download || dest == "document" && download
+}
+
+// CustodyPDF handles GET /m/:path/custody.pdf: what the log says of the recipient's own copy, to
+// file or print.
+func (s *Server) CustodyPDF(c *gin.Context) error { return s.custody(c, "pdf") }
+
+// CustodyJSON handles GET /m/:path/custody.json: the same for programs.
+func (s *Server) CustodyJSON(c *gin.Context) error { return s.custody(c, "json") }
+
+func (s *Server) custody(c *gin.Context, kind string) error {
+	if !ownPage(c.Request.Header, true) {
+		return relay.ErrPolicy
+	}
+	o, err := s.watching(c.Request, c.Param("path"))
+	if err != nil {
+		return answer(c, err)
+	}
+	r, err := custody.For(c.Request.Context(), s.store, s.site, o.Release.ID, o.Copy.ID)
+	if err != nil {
+		return answer(c, err)
+	}
+	return r.Serve(c.Writer, kind)
 }
 
 // State handles GET /m/:path/state: whether the view still stands. Asking does not keep it

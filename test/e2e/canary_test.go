@@ -32,7 +32,7 @@ func TestNoPresign(t *testing.T) {
 	}
 	_, err = v.Get(w.ctx, "/watch")
 	w.must(err)
-	for _, path := range []string{"/", "/requests", "/requests/" + request, "/releases", "/releases/" + release, "/clips", "/cameras", "/agencies", "/household", "/activity", "/log.jsonl", "/releases/" + release + "/evidence.zip"} {
+	for _, path := range []string{"/", "/requests", "/requests/" + request, "/releases", "/releases/" + release, "/clips", "/cameras", "/agencies", "/household", "/activity", "/log.jsonl", "/releases/" + release + "/evidence.zip", "/releases/" + release + "/custody.json", "/releases/" + release + "/custody.pdf"} {
 		_, err := w.home.Get(w.ctx, path)
 		w.must(err)
 	}

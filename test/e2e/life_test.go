@@ -67,7 +67,17 @@ func TestLife(t *testing.T) {
 		w.must(err)
 		bundle := filepath.Join(w.dir, "evidence.zip")
 		w.must(os.WriteFile(bundle, evidence, 0o600))
-		w.command(0, "", "bundle", "verify", bundle)
+		w.command(0, "signed, for every file", "bundle", "verify", bundle)
+		report := filepath.Join(w.dir, "custody.pdf")
+		w.command(0, "", "release", "report", release, "--out", report)
+		page, err := os.ReadFile(report)
+		w.must(err)
+		if !strings.HasPrefix(string(page), "%PDF-") {
+			t.Errorf("the report begins with %.20q", page)
+		}
+		w.command(0, `"for": "recipient"`, "release", "report", release, "--recipient", officer, "--json")
+		w.command(1, "has no recipient", "release", "report", release, "--recipient", "nobody@pd.example")
+		w.command(1, "there is no release", "release", "report", "none", "--json")
 		w.command(0, "", "log", "verify")
 		w.command(0, "", "doctor")
 	})

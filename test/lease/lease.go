@@ -43,6 +43,7 @@ type Terms struct {
 	For      time.Duration
 	MaxViews int
 	Download bool
+	Also     string // mailbox of a second recipient
 }
 
 // New fills an empty store.
@@ -83,7 +84,7 @@ func digestOf(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Sign makes a release whose one copy is content, and signs it.
+// Sign makes a release whose copy for [Mailbox] is content, and signs it.
 func (h *Home) Sign(ctx context.Context, content []byte, terms Terms) (l Lease, err error) {
 	if terms.For == 0 {
 		terms.For = 48 * time.Hour
@@ -93,32 +94,44 @@ func (h *Home) Sign(ctx context.Context, content []byte, terms Terms) (l Lease, 
 	}
 	now := h.Now()
 	from := h.clip.Start
+	to := []relay.RecipientAsk{{Kind: relay.RecipientEmail, Addr: Mailbox, Name: "Det. Müller"}}
+	if terms.Also != "" {
+		to = append(to, relay.RecipientAsk{Kind: relay.RecipientEmail, Addr: terms.Also, Name: "Sgt. Okafor"})
+	}
 	c := relay.Claims{Issuer: h.agency.ID, Subject: "officer:4711", Audience: h.Site.API, IssuedAt: now.Unix(), Expires: now.Add(5 * time.Minute).Unix(),
 		TokenID: relay.NewID(), Version: "1", Lane: relay.LaneVoluntary,
 		Purpose: relay.Purpose{Code: relay.PurposeBurglary, Text: "Burglary at 12 Elm Street; a man ran past the camera."}, LegalBasis: relay.LegalBasis{Kind: relay.BasisVoluntary},
 		Case:       relay.Case{Ref: "EPD-2026-0042", Opened: "2026-11-20"},
 		Scope:      relay.Scope{Target: relay.Target{Handle: "front-door"}, From: from, To: from.Add(time.Minute), MaxDuration: 60, Streams: []string{"video"}, Faces: "redacted"},
-		Recipients: []relay.RecipientAsk{{Kind: relay.RecipientEmail, Addr: Mailbox, Name: "Det. Müller"}}, RespondBy: now.Add(72 * time.Hour).Truncate(time.Second), Attest: relay.AttestID}
+		Recipients: to, RespondBy: now.Add(72 * time.Hour).Truncate(time.Second), Attest: relay.AttestID}
 	q, e := relay.ReceiveRequest(relay.NewID(), strings.Repeat("k", 43), "token "+c.TokenID, c, h.Identity.Secret("jitter"), now)
 	if q, _, err = h.DB.ReceiveRequest(ctx, q, e, time.Time{}, nil); err != nil {
 		return l, err
 	}
 	draft := relay.Draft{From: from, To: from.Add(30 * time.Second), Style: relay.StyleBlur, Targets: []string{"faces", "plates"}, Expires: now.Add(terms.For).Truncate(time.Second),
-		MaxViews: terms.MaxViews, Download: terms.Download, Recipients: []relay.Recipient{{Kind: relay.RecipientEmail, Addr: Mailbox, Name: "Det. Müller"}}}
+		MaxViews: terms.MaxViews, Download: terms.Download}
+	for _, r := range to {
+		draft.Recipients = append(draft.Recipients, relay.Recipient(r))
+	}
 	rel, err := h.DB.PrepareRelease(ctx, q.ID, h.clip.ID, draft, h.Member, now)
 	if err != nil {
 		return l, err
 	}
-	released := &rel.Copies[0]
-	key, err := h.Keys.New(ctx, released.ID, rel.ID)
-	if err != nil {
-		return l, err
+	for i := range rel.Copies {
+		c, content := &rel.Copies[i], content
+		if i > 0 {
+			content = append(bytes.Clone(content), "for another"...)
+		}
+		key, err := h.Keys.New(ctx, c.ID, rel.ID)
+		if err != nil {
+			return l, err
+		}
+		c.Object = "o" + relay.NewID()
+		if _, err := storage.SealTo(ctx, h.Objects, c.Object, key, bytes.NewReader(content)); err != nil {
+			return l, err
+		}
+		c.Bytes, c.SHA256 = int64(len(content)), digestOf(content)
 	}
-	released.Object = "o" + relay.NewID()
-	if _, err := storage.SealTo(ctx, h.Objects, released.Object, key, bytes.NewReader(content)); err != nil {
-		return l, err
-	}
-	released.Bytes, released.SHA256 = int64(len(content)), digestOf(content)
 	if err := h.DB.Prepared(ctx, rel.ID, rel.Round, rel.Copies, "", 0, relay.Summary{Frames: 750, FPS: 25, Width: 1280, Height: 720, SourceSHA: digestOf(content)}, now); err != nil {
 		return l, err
 	}
@@ -132,7 +145,10 @@ func (h *Home) Sign(ctx context.Context, content []byte, terms Terms) (l Lease, 
 		DecidedAt: relay.Stamp(now), Scope: relay.GrantScope{Camera: "front-door", From: relay.Stamp(draft.From), To: relay.Stamp(draft.To), Streams: []string{"video"}},
 		Access:     relay.GrantAccess{NotBefore: relay.Stamp(now), Expires: relay.Stamp(draft.Expires), MaxViews: draft.MaxViews, Download: draft.Download},
 		Conditions: relay.GrantConditions{Use: "case EPD-2026-0042 only", Onward: "none", RetainDays: 30, DestroyAttest: true},
-		Outputs:    []relay.GrantOutput{{Recipient: l.Copy.ID, Kind: "email", Display: l.Copy.Recipient.Display(), FileSHA256: l.Copy.SHA256, Bytes: l.Copy.Bytes}}}
+	}
+	for _, c := range rel.Copies {
+		g.Outputs = append(g.Outputs, relay.GrantOutput{Recipient: c.ID, Kind: "email", Display: c.Recipient.Display(), FileSHA256: c.SHA256, Bytes: c.Bytes})
+	}
 	canonical, err := g.Canonical()
 	if err != nil {
 		return l, err
@@ -146,10 +162,14 @@ func (h *Home) Sign(ctx context.Context, content []byte, terms Terms) (l Lease, 
 		return l, err
 	}
 	l.Link = relay.Link{ID: relay.NewID(), TokenHash: token.LinkHash(jti), CopyID: l.Copy.ID, ExpiresAt: draft.Expires, MaxViews: draft.MaxViews}
-	err = h.DB.SignRelease(ctx, storage.Signing{ReleaseID: rel.ID, CeremonyID: ceremony.ID, Grant: g, Canonical: canonical, Member: h.Member, Key: h.Identity.Relay,
+	signing := storage.Signing{ReleaseID: rel.ID, CeremonyID: ceremony.ID, Grant: g, Canonical: canonical, Member: h.Member, Key: h.Identity.Relay,
 		Signature: storage.Signature{ClientData: []byte("{}"), AuthenticatorData: []byte("a"), Signature: []byte("s"), PublicKey: []byte("k"), Credential: h.pass},
 		Links: []storage.SignedLink{{Link: l.Link, Token: h.Site.View + "/r#" + l.Token, Mail: Mailbox, Data: map[string]string{
-			"name": "Det. Müller", "agency": h.agency.Name, "case": c.Case.Ref, "until": relay.Stamp(draft.Expires), "views": fmt.Sprint(draft.MaxViews), "download": fmt.Sprint(draft.Download)}}}}, now)
+			"name": "Det. Müller", "agency": h.agency.Name, "case": c.Case.Ref, "until": relay.Stamp(draft.Expires), "views": fmt.Sprint(draft.MaxViews), "download": fmt.Sprint(draft.Download)}}}}
+	if terms.Also != "" {
+		signing.Links = append(signing.Links, storage.SignedLink{Link: relay.Link{ID: relay.NewID(), TokenHash: relay.NewID(), CopyID: rel.Copies[1].ID, ExpiresAt: draft.Expires, MaxViews: draft.MaxViews}})
+	}
+	err = h.DB.SignRelease(ctx, signing, now)
 	if err != nil {
 		return l, err
 	}
