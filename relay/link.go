@@ -41,6 +41,21 @@ func (l Link) Playable(rel Release, now time.Time) error {
 	return rel.Accessible(now)
 }
 
+// Ends says until when l lets its recipient in, and whether that is over at now: by time, by a
+// revocation of the link, or by the end of its release. Which of these it was it does not say.
+func (l Link) Ends(rel Release, now time.Time) (at time.Time, over bool) {
+	at = rel.ExpiresAt
+	if l.ExpiresAt.Before(at) {
+		at = l.ExpiresAt
+	}
+	for _, end := range []time.Time{l.RevokedAt, rel.EndedAt} {
+		if !end.IsZero() && end.Before(at) {
+			at = end
+		}
+	}
+	return at, l.Playable(rel, now) != nil
+}
+
 // Limits of opening a link.
 const (
 	CodeLife     = 10 * time.Minute // a mailed code

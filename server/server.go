@@ -192,6 +192,8 @@ func (s *Server) viewHost() http.Handler {
 	anyone("GET", "/r", v.Landing)
 	anyone("HEAD", "/r", v.Landing)
 	anyone("GET", "/static/*file", v.Static)
+	anyone("GET", "/check", v.CheckPage)
+	anyone("POST", "/check", v.Check)
 	link("POST", "/r/open", v.Open)
 	link("POST", "/r/code", v.Code)
 	link("POST", "/r/verify", v.Verify)
@@ -202,14 +204,17 @@ func (s *Server) viewHost() http.Handler {
 	link("GET", "/m/:path/file", v.Download)
 	link("GET", "/m/:path/custody.pdf", v.CustodyPDF)
 	link("GET", "/m/:path/custody.json", v.CustodyJSON)
-	limit := perAddress(120)
-	limited, open := limit(sameOrigin(r)), sameOrigin(r)
+	open := sameOrigin(r)
+	limited, checks := perAddress(120)(open), perAddress(20)(open)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if q.Method == http.MethodPost {
+		switch {
+		case q.Method == http.MethodPost && q.URL.Path == "/check":
+			checks.ServeHTTP(w, q)
+		case q.Method == http.MethodPost:
 			limited.ServeHTTP(w, q)
-			return
+		default:
+			open.ServeHTTP(w, q) // each range of a clip is a request
 		}
-		open.ServeHTTP(w, q) // each range of a clip is a request
 	})
 }
 

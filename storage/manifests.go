@@ -45,6 +45,14 @@ func (db *DB) Manifests(ctx context.Context, releaseID string) ([]string, error)
 	return list(ctx, db.read, scanText, manifestsOf, releaseID)
 }
 
+// Released returns the links of release copies with a digest (hex SHA-256), each with the gate
+// of its release. It is empty for what was never signed, and for what is no digest at all,
+// after the same look into the database.
+func (db *DB) Released(ctx context.Context, sha256 string) ([]Opened, error) {
+	return list(ctx, db.read, func(r scanner) (o Opened, err error) { return o, o.scan(r, false) },
+		"SELECT "+linkColumns+", "+releaseGate+" FROM manifests m JOIN links l ON l.copy_id = m.copy_id JOIN releases r ON r.id = m.release_id WHERE m.sha256 = $1", sha256)
+}
+
 // manifests checks that a release which is or was live has a manifest of each copy, which the
 // relay signed and which says what the grant does.
 func (k *check) manifests(rel relay.Release, g relay.Grant, r GrantRecord) error {

@@ -15,6 +15,7 @@ func viewSamples() map[string][]any {
 	return map[string][]any{
 		"view_landing": {NewViewLanding()},
 		"view_gone":    {NewViewGone()},
+		"view_check":   {NewViewCheck()},
 		"view_watch":   {NewViewWatch(full), NewViewWatch(least)},
 	}
 }

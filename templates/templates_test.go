@@ -168,6 +168,9 @@ func TestScriptsSetText(t *testing.T) {
 			continue
 		}
 		body, _, _ := Asset(e.Name())
+		if e.Name() == "sha256.js" { // a library; its licence names its address
+			_, body, _ = bytes.Cut(body, []byte("*/"))
+		}
 		if m := forbidden.Find(body); m != nil {
 			t.Errorf("%s uses %q", e.Name(), m)
 		}

@@ -48,3 +48,12 @@ func NewViewWatch(p ViewWatch) ViewWatch {
 	p.Layout = Layout{Title: "Footage shared with you", Public: true, Scripts: []string{"view.js"}}
 	return p
 }
+
+// ViewCheck is the page on which whoever holds a file asks whether it was released here. It is
+// the same for everybody.
+type ViewCheck struct{ Layout }
+
+// NewViewCheck returns the page.
+func NewViewCheck() ViewCheck {
+	return ViewCheck{Layout{Title: "Check a file", Public: true, Scripts: []string{"sha256.js", "check.js"}}}
+}

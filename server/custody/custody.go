@@ -35,6 +35,7 @@ type Report struct {
 	Made      *Making   `json:"made,omitempty"` // once something is granted
 	Entries   []Entry   `json:"entries"`        // in the order of the log
 	AsOf      time.Time `json:"as_of"`          // time of the last entry
+	Check     string    `json:"check"`          // page that says whether a file is one of these, unchanged, and whether its lease runs
 }
 
 // Request is what the agency asked.
@@ -203,7 +204,7 @@ func (b builder) head(site relay.Site, camera relay.Camera) Report {
 	c := b.q.Claims
 	_, record, _ := c.LegalBasis.Record()
 	r := Report{
-		V: 1, Type: "cliplease.custody", For: "recipient", Relay: site.Name, ReleaseID: b.rel.ID, Files: []File{}, Entries: []Entry{},
+		V: 1, Type: "cliplease.custody", For: "recipient", Relay: site.Name, ReleaseID: b.rel.ID, Check: site.View + "/check", Files: []File{}, Entries: []Entry{},
 		Request: Request{Agency: b.agency.Name, AgencyID: b.agency.ID, Officer: c.Subject, Case: c.Case.Ref, Purpose: c.Purpose.Text, Code: string(c.Purpose.Code),
 			Lane: string(c.Lane), Basis: string(c.LegalBasis.Kind), Citation: c.LegalBasis.Citation, Record: record, SHA256: b.q.SHA256},
 		Source: Source{Camera: camera.Handle, ClockOffsetMS: camera.ClockOffset.Milliseconds()},

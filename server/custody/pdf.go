@@ -337,11 +337,12 @@ func (r Report) chain(s sheet) {
 }
 
 func (r Report) limits(s sheet) {
-	s.heading("What this does not prove")
+	s.heading("What this proves, and what not")
 	for _, text := range []string{
 		"It is the relay's own account. The evidence bundle of the release has the signatures and the proof from the log, and is checked without the relay.",
 		"It does not prove that every face and number plate is hidden: software finds them and may miss some.",
 		"Revoking ends access through the relay. It does not delete copies that somebody kept.",
+		"Whether a file is one of these, unchanged, and whether its lease still runs, can be asked by whoever holds it: " + r.Check,
 		"What a recipient did with a file after it was given out is not known to the relay.",
 	} {
 		s.paragraph("- " + text)
