@@ -33,6 +33,8 @@ type Config struct {
 	Ready func(context.Context) []Check
 	Now   func() time.Time
 	Log   *slog.Logger
+	// Transparency puts the reports on what agencies asked on the recipients' host.
+	Transparency bool
 	// Clock says when nobody from outside may be let in; nil: never.
 	Clock *storage.Clock
 }
@@ -77,7 +79,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.api = api.New(api.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Now: cfg.Now, Log: cfg.Log})
-	s.view = view.New(view.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Now: cfg.Now, Log: cfg.Log})
+	s.view = view.New(view.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Transparency: cfg.Transparency, Now: cfg.Now, Log: cfg.Log})
 	s.hosts = map[string]http.Handler{
 		cfg.Site.HomeHost(): s.homeHost(),
 		cfg.Site.APIHost():  s.apiHost(),
@@ -193,6 +195,7 @@ func (s *Server) viewHost() http.Handler {
 	anyone("HEAD", "/r", v.Landing)
 	anyone("GET", "/static/*file", v.Static)
 	anyone("GET", "/check", v.CheckPage)
+	anyone("GET", "/transparency", v.Transparency)
 	anyone("POST", "/check", v.Check)
 	link("POST", "/r/open", v.Open)
 	link("POST", "/r/code", v.Code)

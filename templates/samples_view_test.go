@@ -16,6 +16,8 @@ func viewSamples() map[string][]any {
 		"view_landing": {NewViewLanding()},
 		"view_gone":    {NewViewGone()},
 		"view_check":   {NewViewCheck()},
-		"view_watch":   {NewViewWatch(full), NewViewWatch(least)},
+		"view_transparency": {NewViewTransparency("relay.example", nil), NewViewTransparency("relay.example", []TransparencyHalf{
+			{From: from, To: from, All: TransparencyRow{"All", "5–9", "1–4", "1–4"}, Purposes: []TransparencyRow{{"Burglary", "0", "0", "0"}}, Made: "10+", Median: 3}})},
+		"view_watch": {NewViewWatch(full), NewViewWatch(least)},
 	}
 }

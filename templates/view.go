@@ -57,3 +57,28 @@ type ViewCheck struct{ Layout }
 func NewViewCheck() ViewCheck {
 	return ViewCheck{Layout{Title: "Check a file", Public: true, Scripts: []string{"sha256.js", "check.js"}}}
 }
+
+// ViewTransparency says what agencies asked of the home, in round numbers.
+type ViewTransparency struct {
+	Layout
+	Relay  string
+	Halves []TransparencyHalf // newest first
+}
+
+// TransparencyHalf is half a year. Numbers are "0", "1–4", "5–9" or "10+".
+type TransparencyHalf struct {
+	From, To                               time.Time // first and last day
+	All                                    TransparencyRow
+	Lanes, Purposes                        []TransparencyRow
+	Made, Narrowed, Revoked, Expired       string // releases
+	Median                                 int    // minutes of footage; 0 when there are too few to say
+	DestroyedAsked, Destroyed, BasisMissed string
+}
+
+// TransparencyRow counts requests of one kind.
+type TransparencyRow struct{ Name, Asked, Released, NotReleased string }
+
+// NewViewTransparency returns the page.
+func NewViewTransparency(relay string, halves []TransparencyHalf) ViewTransparency {
+	return ViewTransparency{Layout: Layout{Title: "What agencies asked", Public: true}, Relay: relay, Halves: halves}
+}

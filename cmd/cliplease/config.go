@@ -76,6 +76,10 @@ type Config struct {
 		Leaves int    `yaml:"leaves"` // of the public log an hour
 	} `yaml:"witness"`
 
+	Transparency struct {
+		Public bool `yaml:"public"` // whether reports on transparency are on the recipients' host
+	} `yaml:"transparency"`
+
 	Log struct {
 		Level  string `yaml:"level"`  // "debug", "info", "warn" or "error"
 		Format string `yaml:"format"` // "text" or "json"

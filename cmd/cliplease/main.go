@@ -85,7 +85,7 @@ Start with "cliplease serve" and open the set-up link that it prints.`,
 		}
 	}
 	add("run", serveCommand(), workerCommand(), demoCommand(), backupCommand(), restoreCommand(), adminCommand())
-	add("home", clipCommand(), releaseCommand(), memberCommand(), redactCommand())
+	add("home", clipCommand(), releaseCommand(), memberCommand(), reportCommand(), redactCommand())
 	add("agency", agencyCommand())
 	add("check", logCommand(), bundleCommand(), doctorCommand(), configCommand(), versionCommand())
 	cmd.AddCommand(sandboxChildCommand())

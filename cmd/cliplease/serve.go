@@ -142,7 +142,7 @@ func serve(ctx context.Context, c Config, out, errOut io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	srv, err := server.New(server.Config{Store: store, Site: site, Version: version, MaxUpload: int64(c.Upload.MaxMB) << 20,
+	srv, err := server.New(server.Config{Store: store, Site: site, Version: version, MaxUpload: int64(c.Upload.MaxMB) << 20, Transparency: c.Transparency.Public,
 		Ready: readiness(store, engine, clock), Now: clock.Now, Clock: clock, Log: log})
 	if err != nil {
 		return err

@@ -153,6 +153,8 @@ func say(e event, names map[string]string) (words, link string) {
 		return "A rule stopped a request.", request
 	case relay.RequestCalledBack:
 		return who + " called the agency back about an emergency.", request
+	case relay.RequestGagged:
+		return fmt.Sprintf("%s noted that a court forbade to speak of a request until %s.", who, text("until")), request
 	case relay.RuleAdded:
 		return who + " added a rule.", "/rules"
 	case relay.RuleChanged:

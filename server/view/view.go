@@ -43,8 +43,10 @@ type Config struct {
 	Store *storage.Store
 	Site  relay.Site
 	Media *media.Server
-	Now   func() time.Time
-	Log   *slog.Logger
+	// Transparency puts the reports on what agencies asked there for everybody.
+	Transparency bool
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 // Server answers recipients.
@@ -55,11 +57,12 @@ type Server struct {
 	now   func() time.Time
 	log   *slog.Logger
 	codes []byte // key of the MACs of codes
+	open  bool   // the reports on transparency are
 }
 
 // New returns a server of the links in cfg.Store.
 func New(cfg Config) *Server {
-	return &Server{store: cfg.Store, site: cfg.Site, media: cfg.Media, now: cfg.Now, log: cfg.Log, codes: cfg.Store.Identity.Secret("codes")}
+	return &Server{store: cfg.Store, site: cfg.Site, media: cfg.Media, now: cfg.Now, log: cfg.Log, codes: cfg.Store.Identity.Secret("codes"), open: cfg.Transparency}
 }
 
 // notAvailable is the one answer to everything that cannot be opened.

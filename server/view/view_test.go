@@ -666,6 +666,34 @@ func (p *place) digestOfOriginal() string {
 	return clip.SHA256
 }
 
+// TestTransparency: the reports are nowhere unless the home wants them there, and say nothing that
+// leads to anybody.
+func TestTransparency(t *testing.T) {
+	p := newPlace(t, lease.Terms{})
+	p.browser().do("GET", "/transparency", "").want(t, 404)
+	var err error
+	p.relay, err = server.New(server.Config{Store: p.Store, Site: p.Site, Version: "test", MaxUpload: 1 << 20, Now: p.clock, Log: slog.New(slog.DiscardHandler),
+		Ready: func(context.Context) []server.Check { return nil }, Transparency: true})
+	p.ok(err)
+	p.server.Config.Handler = p.relay
+	early := p.browser().do("GET", "/transparency", "").want(t, 200).body
+	if !strings.Contains(early, "January to June 2025") || strings.Contains(early, "<td>1–4</td>") {
+		t.Errorf("what was asked this year shows: %s", early)
+	}
+	p.wait(365 * 24 * time.Hour)
+	late := p.browser().do("GET", "/transparency", "").want(t, 200).body
+	for _, want := range []string{"July to December 2026", "January to June 2026", "<td>1–4</td>", "not said: there are fewer than five", "Immigration civil"} {
+		if !strings.Contains(late, want) {
+			t.Errorf("%q is not there: %s", want, late)
+		}
+	}
+	for _, canary := range []string{p.lease.Release.ID, p.lease.Release.RequestID, "EPD-2026", "Exampleville", "front-door", lease.Mailbox, "Ada", "Elm Street"} {
+		if strings.Contains(late, canary) {
+			t.Errorf("%q is there", canary)
+		}
+	}
+}
+
 // TestUnsigned: a file that nobody signed is not known.
 func TestUnsigned(t *testing.T) {
 	p := newPlace(t, lease.Terms{})

@@ -49,6 +49,22 @@ func TestCheckFile(t *testing.T) {
 	b.clean()
 }
 
+// TestTransparencyPage looks at the public report, also on a phone.
+func TestTransparencyPage(t *testing.T) {
+	l := newLeased(t, []byte("x"), lease.Terms{})
+	b := open(t, l.Site.View)
+	b.visit("/transparency")
+	b.says("What agencies asked", "As an emergency", "Not released")
+	b.look("transparency")
+	b.click("details summary")
+	b.says("Immigration civil")
+	b.phone()
+	if b.eval("document.documentElement.scrollWidth > innerWidth") != "false" {
+		t.Error("the page is wider than a phone")
+	}
+	b.clean()
+}
+
 // largeZeros is the SHA-256 of 500 MiB of zeros, by sha256sum.
 const largeZeros = "a08a92258f621b55d08ad1e84c90c2ea6286fc6b6c9a4dfa7156afb16c190170"
 

@@ -49,7 +49,7 @@ func newLeased(t *testing.T, content []byte, terms lease.Terms) *leased {
 	l.ok(err)
 	l.lease, err = l.Sign(t.Context(), content, terms)
 	l.ok(err)
-	l.server, err = server.New(server.Config{Store: store, Site: site, Version: "test", MaxUpload: 1 << 20, Now: now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	l.server, err = server.New(server.Config{Store: store, Site: site, Version: "test", MaxUpload: 1 << 20, Now: now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Transparency: true,
 		Ready: func(context.Context) []server.Check { return nil }})
 	l.ok(err)
 	s := l.server.HTTP()
