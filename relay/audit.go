@@ -75,7 +75,8 @@ const (
 	RuleRemoved       EventKind = "rule.removed"
 	HoldPlaced        EventKind = "hold.placed"
 	HoldLifted        EventKind = "hold.lifted"
-	RequestGagged     EventKind = "request.gagged" // a court forbade to speak of it for a while
+	RequestKeyStolen  EventKind = "request.key_compromised" // closed, since the key that signed it was stolen
+	RequestGagged     EventKind = "request.gagged"          // a court forbade to speak of it for a while
 )
 
 // Data is what an event says besides who, what and when. Values are strings, booleans,

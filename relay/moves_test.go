@@ -405,9 +405,10 @@ func TestDraft(t *testing.T) {
 // releasing: it is the same at every moment, and its own withdrawal works the same.
 func TestAgencyView(t *testing.T) {
 	silent := map[string]func(*Request) (Event, error){
-		"left":     func(*Request) (Event, error) { return Event{}, nil },
-		"seen":     func(q *Request) (Event, error) { return q.See("m1", start) },
-		"declined": func(q *Request) (Event, error) { return q.Decline("m1", start) },
+		"left":               func(*Request) (Event, error) { return Event{}, nil },
+		"seen":               func(q *Request) (Event, error) { return q.See("m1", start) },
+		"declined":           func(q *Request) (Event, error) { return q.Decline("m1", start) },
+		"its key was stolen": func(q *Request) (Event, error) { return q.KeyStolen("m1", start) },
 		"by rule": func(q *Request) (Event, error) {
 			q.State, q.Reason, q.ClosedAt = RequestClosed, ClosedByRule, start
 			return Event{}, nil
@@ -452,6 +453,7 @@ func TestAgencyView(t *testing.T) {
 	for _, move := range []func(*Request) (Event, error){
 		func(q *Request) (Event, error) { return q.Decline("m1", start) },
 		func(q *Request) (Event, error) { return q.Lapse(q.RespondBy) },
+		func(q *Request) (Event, error) { return q.KeyStolen("m1", start) },
 	} {
 		q, _, _ := asked()
 		if _, err := move(&q); err != nil || q.State != RequestClosed {

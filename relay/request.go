@@ -132,6 +132,12 @@ func (r *Request) Withdraw(now time.Time) (Event, error) {
 	return Event{Kind: RequestWithdrawn, Subject: r.ID, Actor: r.AgencyID, At: now}, nil
 }
 
+// KeyStolen closes r because the key that signed it was found compromised: nobody knows who
+// asked. The agency sees what it would have seen anyway.
+func (r *Request) KeyStolen(actor string, now time.Time) (Event, error) {
+	return r.close(ClosedKey, RequestKeyStolen, actor, now)
+}
+
 // Lapse closes r once its deadline has passed.
 func (r *Request) Lapse(now time.Time) (Event, error) {
 	if now.Before(r.RespondBy) {

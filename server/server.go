@@ -152,6 +152,7 @@ func (s *Server) homeHost() http.Handler {
 	see("GET", "/agencies", h.Agencies)
 	manage("POST", "/agencies", h.AddAgency)
 	manage("POST", "/agencies/:id/status", h.SetAgencyStatus)
+	manage("POST", "/agencies/:id/keys/:kid/status", h.SetKeyStatus)
 	signedIn("GET", "/household", h.Household)
 	manage("POST", "/household/invite", h.Invite)
 	manage("POST", "/household/:id/remove", h.RemoveMember)

@@ -298,6 +298,7 @@ func (k *check) checkRequests() error {
 		k.mustCount("request", q.ID, relay.RequestWithdrawn, bit(!q.WithdrawnAt.IsZero()))
 		k.mustCount("request", q.ID, relay.RequestDeclined, bit(q.Reason == relay.ClosedDeclined))
 		k.mustCount("request", q.ID, relay.RequestLapsed, bit(q.Reason == relay.ClosedDeadline))
+		k.mustCount("request", q.ID, relay.RequestKeyStolen, bit(q.Reason == relay.ClosedKey))
 		sum := sha256.Sum256([]byte(q.JWS))
 		if q.SHA256 != hex.EncodeToString(sum[:]) {
 			k.wrong("request %s: its token was changed", q.ID)

@@ -399,7 +399,9 @@ type AgencyRow struct {
 // AgencyKey is a key that is pinned to an agency.
 type AgencyKey struct {
 	KID, Alg, Words, Status string
-	Until                   time.Time
+	From, Until             time.Time
+	Active                  bool
+	Waits                   bool // the agency brought it, and it works from From on unless the home objects
 }
 
 // Household is the page of the members, and of one's own passkeys and browsers.

@@ -36,6 +36,8 @@ func what(e relay.Event) string {
 		return "A rule of the home stopped the request"
 	case relay.RequestCalledBack:
 		return "The agency was called back about the emergency"
+	case relay.RequestKeyStolen:
+		return "The request was closed, since the key that signed it was stolen"
 	case relay.RequestGagged:
 		return "It was noted that a court forbade to speak of the request until " + text("until")
 	case relay.ReleasePreparing:

@@ -408,11 +408,38 @@ func TestAgencies(t *testing.T) {
 	}
 	done := agency(map[string]any{"compared": true, "how": "called the number from the county's site"})
 	p.post("/agencies", done).want(200)
-	p.post("/agencies", done).want(409)
-	p.page("/agencies").says("County Sheriff", "sheriff.example", "by Ada: called the number", "Suspend")
+	keys := func() []relay.AgencyKey {
+		t.Helper()
+		out, err := h.Store.DB.AgencyKeys(t.Context(), "urn:cliplease:agency:us-mn-county")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	h.Pass(300 * 24 * time.Hour)
+	begun := p.post("/sign-in/begin", struct{}{}).want(200) // the session is long over
+	p.post("/sign-in/finish", map[string]any{"ceremony": begun.text("ceremony"), "credential": p.sign(begun)}).want(200)
+	done["how"] = "called again, and the words are still the same"
+	p.post("/agencies", done).want(200) // checked again, as it must be once a year
+	a, err := h.Store.DB.Agency(t.Context(), "urn:cliplease:agency:us-mn-county")
+	if err != nil || a.VerifiedUntil.Before(h.Now().AddDate(0, 11, 0)) || len(keys()) != 1 || keys()[0].NotAfter.Before(a.VerifiedUntil) {
+		t.Errorf("checked again: %+v with %+v, %v", a, keys(), err)
+	}
+	p.page("/activity").says("Ada checked County Sheriff again.")
+	p.page("/agencies").says("County Sheriff", "sheriff.example", "by Ada: called again", "Suspend", "It was stolen")
 	id := "/agencies/urn:cliplease:agency:us-mn-county/status"
 	p.post(id, map[string]any{"status": "gone"}).refused("status")
 	p.post(id, map[string]any{"status": "suspended"}).want(200)
 	p.page("/agencies").says("Suspended by your home", "Let it ask again")
 	p.post(id, map[string]any{"status": "active"}).want(200)
+
+	kid := keys()[0].KID
+	key := "/agencies/urn:cliplease:agency:us-mn-county/keys/" + kid + "/status"
+	p.post(key, map[string]any{"status": "active"}).refused("status")
+	p.post("/agencies/urn:cliplease:agency:other/keys/"+kid+"/status", map[string]any{"status": "retired"}).want(404)
+	p.post("/agencies/urn:cliplease:agency:us-mn-county/keys/none/status", map[string]any{"status": "retired"}).want(404)
+	p.post(key, map[string]any{"status": "retired"}).want(200)
+	p.page("/agencies").says("EdDSA key, retired").silent("It was stolen")
+	p.post(key, map[string]any{"status": "retired"}).want(409)
+	p.post("/agencies", done).refused("jwks") // a key does not come back
 }

@@ -153,6 +153,8 @@ func say(e event, names map[string]string) (words, link string) {
 		return "A rule stopped a request.", request
 	case relay.RequestCalledBack:
 		return who + " called the agency back about an emergency.", request
+	case relay.RequestKeyStolen:
+		return "A request was closed, since the key that signed it was stolen.", request
 	case relay.RequestGagged:
 		return fmt.Sprintf("%s noted that a court forbade to speak of a request until %s.", who, text("until")), request
 	case relay.RuleAdded:
@@ -224,6 +226,9 @@ func say(e event, names map[string]string) (words, link string) {
 	case relay.AgencyRegistered:
 		return fmt.Sprintf("%s registered %s.", who, name(e.Subject, "an agency")), "/agencies"
 	case relay.AgencyChanged:
+		if text("status") == "checked" {
+			return fmt.Sprintf("%s checked %s again.", who, name(e.Subject, "an agency")), "/agencies"
+		}
 		return fmt.Sprintf("%s set %s to %s.", who, name(e.Subject, "an agency"), text("status")), "/agencies"
 	case relay.KeyAdded:
 		return fmt.Sprintf("A key of %s was pinned.", name(text("agency"), "an agency")), "/agencies"
@@ -283,6 +288,8 @@ func mailWords(kind string) string {
 		return "a code to a recipient"
 	case "over":
 		return "to a recipient: the lease is over"
+	case "key":
+		return "an agency brought a new key"
 	case "codes":
 		return "many codes were asked for"
 	case "damaged":

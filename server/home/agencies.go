@@ -1,6 +1,7 @@
 package home
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func (s *Server) Agencies(c *gin.Context) error {
 			if err != nil {
 				return err
 			}
-			row.Keys = append(row.Keys, templates.AgencyKey{KID: k.KID, Alg: k.Alg, Words: words, Status: string(k.Status), Until: k.NotAfter.In(zone)})
+			row.Keys = append(row.Keys, templates.AgencyKey{KID: k.KID, Alg: k.Alg, Words: words, Status: keyStatus(k.Status), Until: k.NotAfter.In(zone), Active: k.Status == relay.KeyActive, From: k.NotBefore.In(zone), Waits: s.now().Before(k.NotBefore)})
 		}
 		p.Agencies = append(p.Agencies, row)
 	}
@@ -103,7 +104,44 @@ func (s *Server) AddAgency(c *gin.Context) error {
 	for _, k := range keys {
 		pinned = append(pinned, k.Pin(a.ID, now, now.Add(2*verification)))
 	}
-	if err := s.db.RegisterAgency(c.Request.Context(), a, pinned, m.ID, now); err != nil {
+	ctx := c.Request.Context()
+	_, err = s.db.Agency(ctx, a.ID)
+	switch {
+	case errors.Is(err, relay.ErrNotFound):
+		err = s.db.RegisterAgency(ctx, a, pinned, m.ID, now)
+	case err == nil: // it is checked again, as it must be once a year
+		err = s.db.RecheckAgency(ctx, a, pinned, m.ID, now)
+	}
+	if errors.Is(err, relay.ErrConflict) {
+		return relay.Invalid("jwks", "One of these keys was registered before: it is another agency's, or it was retired or stolen. Ask the agency for new ones.")
+	}
+	if err != nil {
+		return err
+	}
+	return follow(c, "/agencies")
+}
+
+// SetKeyStatus handles POST /agencies/:id/keys/:kid/status {"status"}: a key is no longer used, or
+// was stolen.
+func (s *Server) SetKeyStatus(c *gin.Context) error {
+	var f struct {
+		Status string `json:"status"`
+	}
+	if err := form(c, &f); err != nil {
+		return err
+	}
+	status := relay.KeyStatus(f.Status)
+	if status != relay.KeyRetired && status != relay.KeyCompromised {
+		return relay.Invalid("status", "A key is retired, or it was stolen.")
+	}
+	k, err := s.db.AgencyKey(c.Request.Context(), c.Param("kid"))
+	if err != nil {
+		return err
+	}
+	if k.AgencyID != c.Param("id") {
+		return relay.ErrNotFound
+	}
+	if err := s.db.SetKeyStatus(c.Request.Context(), k.KID, status, member(c).ID, s.now()); err != nil {
 		return err
 	}
 	return follow(c, "/agencies")
@@ -125,4 +163,15 @@ func (s *Server) SetAgencyStatus(c *gin.Context) error {
 		return err
 	}
 	return follow(c, "/agencies")
+}
+
+func keyStatus(s relay.KeyStatus) string {
+	switch s {
+	case relay.KeyCompromised:
+		return "stolen"
+	case relay.KeyRetired:
+		return "retired"
+	default:
+		return "in use"
+	}
 }
