@@ -28,7 +28,7 @@ func demoCommand() *cobra.Command {
 an agency, files a signed request, prepares and looks at the release, approves it with a passkey,
 opens the mailed link with the mailed code, streams and saves the clip, revokes it during a
 playback, and verifies evidence and log. It leaves a contact sheet, the released clip, the
-evidence and a report in a folder, and exits with 1 if any promise was broken.
+evidence, the chain of custody and a report in a folder, and exits with 1 if any promise was broken.
 
 With --serve it starts the same relay with a sample home for you to click through instead. Mails
 are shown on the terminal. All it keeps is removed when you end it with Ctrl-C.`,

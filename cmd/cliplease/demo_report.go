@@ -147,7 +147,7 @@ func (r *demoRun) report(kept bool) error {
 	if r.sheet != nil {
 		p.Sheet = template.URL("data:image/jpeg;base64," + base64.StdEncoding.EncodeToString(r.sheet)) // our own picture
 	}
-	for _, name := range []string{"released.mp4", "evidence.zip", "log.jsonl", "contact-sheet.png"} {
+	for _, name := range []string{"released.mp4", "evidence.zip", "custody.pdf", "log.jsonl", "contact-sheet.png"} {
 		if _, err := os.Stat(filepath.Join(r.to, name)); err == nil {
 			p.Files = append(p.Files, name)
 		}

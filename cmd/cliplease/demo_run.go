@@ -412,7 +412,8 @@ func (r *demoRun) destroyed(ctx context.Context) (string, error) {
 
 func (r *demoRun) verify(ctx context.Context) (string, error) {
 	bundle, log := filepath.Join(r.to, "evidence.zip"), filepath.Join(r.to, "log.jsonl")
-	for path, from := range map[string]string{bundle: "/releases/" + r.release + "/evidence.zip", log: "/log.jsonl"} {
+	page := "/releases/" + r.release
+	for path, from := range map[string]string{bundle: page + "/evidence.zip", log: "/log.jsonl", filepath.Join(r.to, "custody.pdf"): page + "/custody.pdf"} {
 		body, err := r.home.Get(ctx, from)
 		if err != nil {
 			return "", err

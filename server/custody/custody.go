@@ -172,6 +172,9 @@ func For(ctx context.Context, store *storage.Store, site relay.Site, releaseID, 
 	for _, m := range members {
 		b.names[m.ID] = m.Name
 	}
+	if b.said, err = db.AttestationsOf(ctx, releaseID); err != nil {
+		return r, err
+	}
 	var entries []relay.Entry
 	for _, subject := range []string{clip.ID, q.ID, rel.ID} {
 		more, err := db.History(ctx, subject)
@@ -195,6 +198,7 @@ type builder struct {
 	links     map[string]string // by id, whose they are; a recipient's report has its own alone
 	manifests []relay.Manifest
 	tokens    []string
+	said      []storage.Attestation // by the agency, that its copies are destroyed
 }
 
 func (b builder) home() bool { return b.copyID == "" }
@@ -347,6 +351,11 @@ func (b builder) digests(out *Entry, e relay.Event) {
 		add(&out.Out, "grant", text("grant_sha256"))
 	case relay.CopyDestroyed:
 		add(&out.Out, "attestation", text("attestation_sha256"))
+		for _, a := range b.said {
+			if a.SHA256 == text("attestation_sha256") && a.Statement != "" {
+				out.What += ": “" + a.Statement + "”"
+			}
+		}
 	}
 }
 

@@ -44,6 +44,9 @@ func ended(t *testing.T) (*lease.Home, lease.Lease) {
 		}
 	}
 	ok(store.DB.RevokeRelease(ctx, l.Release.ID, h.Member, "the neighbours asked", now.Add(time.Hour)))
+	_, err = store.DB.AddAttestation(ctx, storage.Attestation{AgencyID: "urn:cliplease:agency:us-mn-exampleville-pd", JTI: "j", ReleaseID: l.Release.ID, KID: strings.Repeat("k", 43), JWS: "t", SHA256: "ab",
+		DestroyedAt: now, Statement: "Deleted from the case file.", CreatedAt: now.Add(2 * time.Hour)})
+	ok(err)
 	return h, l
 }
 
@@ -61,7 +64,7 @@ func TestHomeReport(t *testing.T) {
 			t.Errorf("entry %d: %+v", i, e)
 		}
 	}
-	want := "clip.received clip.ready request.received release.preparing release.prepared release.granted link.opened code.accepted link.opened code.accepted release.revoked"
+	want := "clip.received clip.ready request.received release.preparing release.prepared release.granted link.opened code.accepted link.opened code.accepted release.revoked copy.destroyed"
 	if got := strings.Join(kinds, " "); !strings.Contains(got, "release.granted") || !inOrder(kinds, strings.Fields(want)) {
 		t.Errorf("it tells %s", got)
 	}
@@ -99,10 +102,13 @@ func TestRecipientReport(t *testing.T) {
 	for _, e := range r.Entries {
 		kinds = append(kinds, e.Kind)
 	}
-	if got, want := strings.Join(kinds, " "), "request.received release.prepared release.granted link.opened code.accepted release.revoked"; got != want {
+	if got, want := strings.Join(kinds, " "), "request.received release.prepared release.granted link.opened code.accepted release.revoked copy.destroyed"; got != want {
 		t.Errorf("it tells %s, want %s", got, want)
 	}
-	if last := r.Entries[len(r.Entries)-1]; last.Who != "The home" || len(r.Files) != 1 || r.Files[0].SHA256 != l.Copy.SHA256 {
+	if said := r.Entries[len(r.Entries)-1]; said.Who != "Exampleville Police" || !strings.Contains(said.What, "“Deleted from the case file.”") {
+		t.Errorf("%+v", said)
+	}
+	if last := r.Entries[len(r.Entries)-2]; last.Who != "The home" || len(r.Files) != 1 || r.Files[0].SHA256 != l.Copy.SHA256 {
 		t.Errorf("%+v of %+v", last, r.Files)
 	}
 	if _, err := custody.For(t.Context(), h.Store, h.Site, l.Release.ID, "rother"); !errors.Is(err, relay.ErrNotFound) {

@@ -310,8 +310,10 @@ func (r Report) chain(s sheet) {
 		s.SetX(margin + label)
 		s.ink(90)
 		by := "by " + e.Who
-		if strings.HasPrefix(e.Who, "The ") {
-			by = "by the " + strings.TrimPrefix(e.Who, "The ")
+		for _, article := range []string{"The ", "A "} {
+			if rest, ok := strings.CutPrefix(e.Who, article); ok {
+				by = "by " + strings.ToLower(article) + rest
+			}
 		}
 		if e.Log != nil {
 			by += fmt.Sprintf("; log entry %d", *e.Log)

@@ -80,11 +80,38 @@ func what(e relay.Event) string {
 	case relay.CopyDestroyed:
 		return "The agency stated that its copies are destroyed"
 	case relay.MailSent:
-		return "A mail was handed over (" + text("kind") + ")"
+		return "A mail was handed to the mail server: " + mail(text("kind"))
 	case relay.MailFailed:
-		return "A mail could not be delivered (" + text("kind") + ")"
+		return "A mail could not be delivered: " + mail(text("kind"))
 	}
 	return strings.ReplaceAll(string(e.Kind), ".", " ")
+}
+
+// mail says what a mail was about.
+func mail(kind string) string {
+	switch kind {
+	case "request":
+		return "a request waits, to the home"
+	case "ready":
+		return "a release copy is ready, to the home"
+	case "cosign":
+		return "another signature is needed, to the home"
+	case "released":
+		return "footage was released, to the home"
+	case "ended":
+		return "access has ended, to the home"
+	case "codes":
+		return "many codes were asked for, to the home"
+	case "damaged":
+		return "a stored copy was changed, to the home"
+	case "link":
+		return "the link, to a recipient"
+	case "code":
+		return "a code, to a recipient"
+	case "over":
+		return "access has ended, to a recipient"
+	}
+	return kind
 }
 
 // edit puts one kind of edit into words.
