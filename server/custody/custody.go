@@ -290,8 +290,9 @@ func (b builder) concerns(e relay.Event) bool {
 		return own
 	case relay.LinkOpened, relay.CodeAccepted, relay.CodeRefused, relay.ViewEnded, relay.KeyOpened:
 		return own
+	default: // what a new version adds stays with the home until somebody lets it out
+		return false
 	}
-	return false
 }
 
 // who names an actor. A recipient learns "the home", not which member.
@@ -356,6 +357,7 @@ func (b builder) digests(out *Entry, e relay.Event) {
 				out.What += ": “" + a.Statement + "”"
 			}
 		}
+	default: // nothing that has a digest
 	}
 }
 

@@ -83,8 +83,9 @@ func what(e relay.Event) string {
 		return "A mail was handed to the mail server: " + mail(text("kind"))
 	case relay.MailFailed:
 		return "A mail could not be delivered: " + mail(text("kind"))
+	default:
+		return strings.ReplaceAll(string(e.Kind), ".", " ")
 	}
-	return strings.ReplaceAll(string(e.Kind), ".", " ")
 }
 
 // mail says what a mail was about.
