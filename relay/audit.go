@@ -55,6 +55,9 @@ const (
 
 	AgencyRegistered EventKind = "agency.registered"
 	AgencyChanged    EventKind = "agency.changed"
+	AgencyInvited    EventKind = "agency.invited" // to hand over its name and keys
+	AgencyOffered    EventKind = "agency.offered" // and it did
+	AgencyUninvited  EventKind = "agency.uninvited"
 	KeyAdded         EventKind = "key.added"
 	KeyChanged       EventKind = "key.changed"
 	CameraChanged    EventKind = "camera.changed"

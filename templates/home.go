@@ -380,8 +380,24 @@ type CameraForm struct {
 // Agencies is the page of the agencies that may ask.
 type Agencies struct {
 	Layout
-	Agencies []AgencyRow
-	Levels   []string
+	Agencies    []AgencyRow
+	Levels      []string
+	Invitations []AgencyInvitation // that are open
+	Form        AgencyForm         // what the form to register begins with
+}
+
+// AgencyInvitation is an agency that was asked to hand over its name and keys.
+type AgencyInvitation struct {
+	ID, Name, By string
+	Until        time.Time
+	Offered      time.Time // zero while it has not answered
+	Agency       string    // the name that it gave
+}
+
+// AgencyForm is what an invited agency handed over. The telephone number is never among it.
+type AgencyForm struct {
+	From                                                     string // id of the invitation; "" for an empty form
+	ID, Name, Level, Jurisdiction, Domains, Complaints, JWKS string
 }
 
 // AgencyRow is an agency with its keys.

@@ -15,6 +15,7 @@ func viewSamples() map[string][]any {
 	return map[string][]any{
 		"view_landing": {NewViewLanding()},
 		"view_gone":    {NewViewGone()},
+		"view_offer":   {NewViewOffer([]string{"local", "county"})},
 		"view_check":   {NewViewCheck()},
 		"view_transparency": {NewViewTransparency("relay.example", nil), NewViewTransparency("relay.example", []TransparencyHalf{
 			{From: from, To: from, All: TransparencyRow{"All", "5–9", "1–4", "1–4"}, Purposes: []TransparencyRow{{"Burglary", "0", "0", "0"}}, Made: "10+", Median: 3}})},

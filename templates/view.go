@@ -82,3 +82,15 @@ type TransparencyRow struct{ Name, Asked, Released, NotReleased string }
 func NewViewTransparency(relay string, halves []TransparencyHalf) ViewTransparency {
 	return ViewTransparency{Layout: Layout{Title: "What agencies asked", Public: true}, Relay: relay, Halves: halves}
 }
+
+// ViewOffer is the page on which an invited agency hands over its name and keys. It is the same
+// for every invitation, and for none: the secret is in the fragment.
+type ViewOffer struct {
+	Layout
+	Levels []string
+}
+
+// NewViewOffer returns the page.
+func NewViewOffer(levels []string) ViewOffer {
+	return ViewOffer{Layout{Title: "Tell the home who you are", Public: true, Scripts: []string{"offer.js"}}, levels}
+}

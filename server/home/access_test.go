@@ -2,6 +2,7 @@ package home_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -442,4 +443,68 @@ func TestAgencies(t *testing.T) {
 	p.page("/agencies").says("EdDSA key, retired").silent("It was stolen")
 	p.post(key, map[string]any{"status": "retired"}).want(409)
 	p.post("/agencies", done).refused("jwks") // a key does not come back
+}
+
+// TestInviteAgency: an invited agency hands over its keys once, which registers nothing; the home
+// registers it as ever.
+func TestInviteAgency(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	p.post("/agencies/invite", map[string]any{"name": " "}).refused("name")
+	link := p.post("/agencies/invite", map[string]any{"name": "The county sheriff"}).want(200).text("link")
+	address, token, _ := strings.Cut(link, "#")
+	if address != h.Site.View+"/offer" || len(token) != 43 {
+		t.Fatalf("the link is %s", link)
+	}
+	p.page("/agencies").says("The county sheriff was invited by Ada and has not answered yet")
+	const jwks = `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
+	offer := func(change map[string]any) answer {
+		t.Helper()
+		in := map[string]any{"t": token, "id": "urn:cliplease:agency:us-mn-county", "name": "County <b>Sheriff", "level": "county", "jurisdiction": "", "domains": []string{"Sheriff.example "}, "complaints": "", "jwks": jwks}
+		for k, v := range change {
+			in[k] = v
+		}
+		raw, err := json.Marshal(in)
+		p.ok(err)
+		stranger := *visitor(t, h)
+		return stranger.do("POST", "/offer", bytes.NewReader(raw), map[string]string{"Host": h.Site.ViewHost(), "Content-Type": "application/json"})
+	}
+	offer(map[string]any{"id": "county"}).refused("id")
+	offer(map[string]any{"jwks": "{}"}).refused("jwks")
+	offer(map[string]any{"complaints": strings.Repeat("x", 301)}).refused("complaints")
+	offer(map[string]any{"jurisdiction": strings.Repeat("x", 201)}).refused("jurisdiction")
+	offer(map[string]any{"t": "x"}).refused("")
+	if a := offer(nil).want(200); !bytes.Contains(a.body, []byte(`"words":["`)) {
+		t.Errorf("answered %s", a.body)
+	}
+	offer(nil).refused("") // it answers once
+	if all, err := h.Store.DB.Agencies(t.Context()); err != nil || len(all) != 0 {
+		t.Fatalf("it registered itself: %v, %v", all, err)
+	}
+	p.page("/agencies").says("County <b>Sheriff handed over its name and keys")
+	open, err := h.Store.DB.AgencyInvitations(t.Context(), h.Now())
+	if err != nil || len(open) != 1 || open[0].Offer.Domains[0] != "sheriff.example" {
+		t.Fatalf("%+v, %v", open, err)
+	}
+	filled := p.get("/agencies?offer=" + open[0].ID()).want(200).body
+	if !bytes.Contains(filled, []byte(`value="County &lt;b&gt;Sheriff"`)) || !bytes.Contains(filled, []byte("11qYAYKxCrfVS")) || bytes.Contains(filled, []byte(`name="phone" type="tel" value`)) {
+		t.Error("the form does not begin with what was handed over")
+	}
+	p.post("/agencies", map[string]any{"id": open[0].Offer.ID, "name": open[0].Offer.Name, "level": "county", "jurisdiction": "", "domains": open[0].Offer.Domains, "phone": "+1 555 0100", "complaints": "",
+		"how": "called the number from the county's site", "jwks": jwks, "compared": true}).want(200)
+	p.page("/agencies").silent("handed over its name and keys")
+
+	second := p.post("/agencies/invite", map[string]any{"name": "Another"}).want(200).text("link")
+	_, token, _ = strings.Cut(second, "#")
+	if open, err = h.Store.DB.AgencyInvitations(t.Context(), h.Now()); err != nil || len(open) != 1 {
+		t.Fatalf("%+v, %v", open, err)
+	}
+	p.post("/agency-invitations/"+open[0].ID()+"/close", struct{}{}).want(200)
+	p.post("/agency-invitations/"+open[0].ID()+"/close", struct{}{}).want(404)
+	offer(map[string]any{"id": "urn:cliplease:agency:another"}).refused("")
+
+	third := p.post("/agencies/invite", map[string]any{"name": "Too late"}).want(200).text("link")
+	_, token, _ = strings.Cut(third, "#")
+	h.Pass(relay.OfferLife)
+	offer(map[string]any{"id": "urn:cliplease:agency:late"}).refused("")
 }

@@ -225,6 +225,12 @@ func say(e event, names map[string]string) (words, link string) {
 		return who + " deleted a clip.", "/clips"
 	case relay.AgencyRegistered:
 		return fmt.Sprintf("%s registered %s.", who, name(e.Subject, "an agency")), "/agencies"
+	case relay.AgencyInvited:
+		return who + " invited an agency to hand over its name and keys.", "/agencies"
+	case relay.AgencyOffered:
+		return "An agency that was invited handed over its name and keys.", "/agencies"
+	case relay.AgencyUninvited:
+		return who + " gave the invitation of an agency up.", "/agencies"
 	case relay.AgencyChanged:
 		if text("status") == "checked" {
 			return fmt.Sprintf("%s checked %s again.", who, name(e.Subject, "an agency")), "/agencies"
@@ -288,6 +294,8 @@ func mailWords(kind string) string {
 		return "a code to a recipient"
 	case "over":
 		return "to a recipient: the lease is over"
+	case "offer":
+		return "an agency answered an invitation"
 	case "key":
 		return "an agency brought a new key"
 	case "codes":

@@ -49,7 +49,52 @@ func (s *Server) Agencies(c *gin.Context) error {
 		}
 		p.Agencies = append(p.Agencies, row)
 	}
+	p.Form.ID = "urn:cliplease:agency:"
+	open, err := s.db.AgencyInvitations(ctx, s.now())
+	if err != nil {
+		return err
+	}
+	for _, v := range open {
+		row := templates.AgencyInvitation{ID: v.ID(), Name: v.Name, Until: v.ExpiresAt.In(zone), Offered: in(v.OfferedAt, zone), Agency: v.Offer.Name}
+		if row.By, err = s.memberName(ctx, v.InvitedBy); err != nil {
+			return err
+		}
+		p.Invitations = append(p.Invitations, row)
+		if o := v.Offer; !v.OfferedAt.IsZero() && v.ID() == c.Query("offer") {
+			p.Form = templates.AgencyForm{From: v.ID(), ID: o.ID, Name: o.Name, Level: string(o.Level), Jurisdiction: o.Jurisdiction, Domains: strings.Join(o.Domains, ", "), Complaints: o.Complaints, JWKS: o.JWKS}
+		}
+	}
 	return page(c, "agencies", p)
+}
+
+// InviteAgency handles POST /agencies/invite {"name"}: it makes a link with which an agency hands
+// over its name and keys. The link is shown once.
+func (s *Server) InviteAgency(c *gin.Context) error {
+	var f struct {
+		Name string `json:"name"`
+	}
+	if err := form(c, &f); err != nil {
+		return err
+	}
+	name := strings.TrimSpace(f.Name)
+	if name == "" || len(name) > 200 {
+		return relay.Invalid("name", "Write down whom you invite, in up to 200 characters.")
+	}
+	token := newToken()
+	v := relay.AgencyInvitation{TokenHash: digest(token), Name: name, InvitedBy: member(c).ID, ExpiresAt: s.now().Add(relay.OfferLife)}
+	if err := s.db.InviteAgency(c.Request.Context(), v, s.now()); err != nil {
+		return err
+	}
+	c.JSON(http.StatusOK, gin.H{"link": s.site.View + "/offer#" + token})
+	return nil
+}
+
+// CloseAgencyInvitation handles POST /agency-invitations/:id/close: the home gives it up.
+func (s *Server) CloseAgencyInvitation(c *gin.Context) error {
+	if err := s.db.CloseAgencyInvitation(c.Request.Context(), c.Param("id"), member(c).ID, s.now()); err != nil {
+		return err
+	}
+	return follow(c, "/agencies")
 }
 
 // AddAgency handles POST /agencies. The first call answers with the eight words of each key

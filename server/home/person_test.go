@@ -105,6 +105,9 @@ func (p *person) do(method, path string, body io.Reader, header map[string]strin
 	}
 	for k, v := range header {
 		req.Header.Set(k, v)
+		if k == "Host" {
+			req.Host = v
+		}
 	}
 	if p.cookie != "" {
 		req.Header.Set("Cookie", "__Host-cliplease_home="+p.cookie)

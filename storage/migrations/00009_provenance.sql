@@ -19,3 +19,17 @@ CREATE TABLE gags (
     noted_by   TEXT NOT NULL,
     noted_at   BIGINT NOT NULL
 );
+
+-- Links with which the homeowner asks an agency to hand over its name and keys. What it hands over
+-- registers nothing: a person compares the words of the keys first.
+CREATE TABLE agency_invitations (
+    token_hash TEXT PRIMARY KEY CHECK (length(token_hash) = 64),
+    name       TEXT NOT NULL, -- whom the home means
+    invited_by TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    agency_id  TEXT NOT NULL DEFAULT '', -- that it gave
+    offer      TEXT NOT NULL DEFAULT '{}', -- JSON of what it handed over
+    offered_at BIGINT NOT NULL DEFAULT 0,
+    closed_at  BIGINT NOT NULL DEFAULT 0,
+    CHECK ((offered_at = 0) = (agency_id = ''))
+);
