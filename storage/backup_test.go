@@ -35,6 +35,7 @@ func TestBackup(t *testing.T) {
 				reviewed := h.prepares(h.asks())
 				_, err = h.DB.Checkpoint(ctx, h.site.LogOrigin(), h.Identity.Audit, h.now)
 				h.ok(err)
+				h.ok(h.DB.InviteAgency(ctx, relay.AgencyInvitation{TokenHash: hexSum("sheriff"), Name: "Sheriff", InvitedBy: h.member.ID, ExpiresAt: h.now.Add(relay.OfferLife)}, h.now))
 				size := h.logSize()
 
 				kept, keys := filepath.Join(t.TempDir(), "kept"), filepath.Join(t.TempDir(), "keys")
@@ -83,6 +84,9 @@ func TestBackup(t *testing.T) {
 				h.ok(err)
 				if string(got) != original {
 					t.Error("the original is another")
+				}
+				if open, err := back.DB.AgencyInvitations(ctx, now); err != nil || len(open) != 0 {
+					t.Errorf("invitations of agencies still work: %+v, %v", open, err)
 				}
 				if until, err := back.DB.IntakeOpens(ctx); err != nil || !until.Equal(now.Add(IntakeClosed)) {
 					t.Errorf("agencies are refused until %s, %v", until, err)

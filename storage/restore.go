@@ -186,6 +186,7 @@ func (db *DB) restored(ctx context.Context, r *Restored, now time.Time) error {
 			"DELETE FROM sessions",
 			"DELETE FROM ceremonies",
 			"DELETE FROM invitations WHERE used_at = 0",
+			"DELETE FROM agency_invitations WHERE closed_at = 0",
 			"UPDATE outbox SET state = 'failed', secret = '', failure = 'the relay was restored from a backup' WHERE state = 'waiting'",
 			"DELETE FROM meta WHERE name IN ('keys_rotated', 'clock_frozen')",
 		} {
