@@ -166,6 +166,7 @@ type Camera struct {
 	ClockOffset time.Duration // how far its clock is ahead; taken off when a clip arrives
 	Interior    bool          // looks into the home
 	Masks       []Mask
+	RetainDays  int // that a clip is kept after it arrived; 0: until a member deletes it
 	CreatedAt   time.Time
 }
 

@@ -9,11 +9,11 @@ import (
 	"cliplease/relay"
 )
 
-const cameraColumns = "id, handle, name, zone, clock_offset, interior, masks, created_at"
+const cameraColumns = "id, handle, name, zone, clock_offset, interior, masks, retain_days, created_at"
 
 func scanCamera(r scanner) (c relay.Camera, err error) {
 	var offset int64
-	err = r.Scan(&c.ID, &c.Handle, &c.Name, &c.Zone, &offset, &c.Interior, document{&c.Masks}, at{&c.CreatedAt})
+	err = r.Scan(&c.ID, &c.Handle, &c.Name, &c.Zone, &offset, &c.Interior, document{&c.Masks}, &c.RetainDays, at{&c.CreatedAt})
 	c.ClockOffset = time.Duration(offset) * time.Millisecond
 	return c, err
 }
@@ -26,13 +26,13 @@ func (db *DB) SaveCamera(ctx context.Context, c relay.Camera, actor string, now 
 		if c.Masks == nil {
 			c.Masks = []relay.Mask{}
 		}
-		if err := tx.exec("INSERT INTO cameras ("+cameraColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		if err := tx.exec("INSERT INTO cameras ("+cameraColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 			ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, name = excluded.name, zone = excluded.zone,
-			clock_offset = excluded.clock_offset, interior = excluded.interior, masks = excluded.masks`,
-			c.ID, c.Handle, c.Name, c.Zone, c.ClockOffset.Milliseconds(), c.Interior, text(c.Masks), ms(c.CreatedAt)); err != nil {
+			clock_offset = excluded.clock_offset, interior = excluded.interior, masks = excluded.masks, retain_days = excluded.retain_days`,
+			c.ID, c.Handle, c.Name, c.Zone, c.ClockOffset.Milliseconds(), c.Interior, text(c.Masks), c.RetainDays, ms(c.CreatedAt)); err != nil {
 			return err
 		}
-		_, err := tx.append(relay.Event{Kind: relay.CameraChanged, Subject: c.ID, Actor: actor, At: now, Data: relay.Data{"masks": len(c.Masks)}})
+		_, err := tx.append(relay.Event{Kind: relay.CameraChanged, Subject: c.ID, Actor: actor, At: now, Data: relay.Data{"masks": len(c.Masks), "retain_days": c.RetainDays}})
 		return err
 	})
 }
@@ -105,19 +105,74 @@ func (db *DB) DisposeClip(ctx context.Context, id, actor string, now time.Time) 
 		if err != nil {
 			return err
 		}
-		if err := tx.held(c); err != nil {
+		return tx.dispose(c, actor, now)
+	})
+}
+
+// dispose is the one way to give up a clip, whoever asks for it.
+func (tx *Tx) dispose(c relay.Clip, actor string, now time.Time) error {
+	if err := tx.held(c); err != nil {
+		return err
+	}
+	if err := tx.exec(`UPDATE clips SET state = 'disposed', object = '', stills = '[]' WHERE id = $1 AND state <> 'disposed'
+			AND NOT EXISTS (SELECT 1 FROM releases WHERE clip_id = $1 AND state IN ('preparing', 'failed', 'review'))`, c.ID); errors.Is(err, relay.ErrConflict) {
+		return fmt.Errorf("the clip is gone already, or a release is being made from it: %w", relay.ErrState)
+	} else if err != nil {
+		return err
+	}
+	if _, err := tx.append(relay.Event{Kind: relay.ClipDisposedEv, Subject: c.ID, Actor: actor, At: now}); err != nil {
+		return err
+	}
+	return tx.enqueue(DisposeJob{Objects: append(c.Stills, c.Object)})
+}
+
+// DisposeOutlived gives up clips that are over their camera's retention, each in a transaction
+// of its own, and returns their ids. What an open request asks for, a legal hold covers or a
+// release that is not over was made from stays, until none of these is so.
+func (db *DB) DisposeOutlived(ctx context.Context, now time.Time) (gone []string, err error) {
+	defer wrap(&err, "dispose of clips over their retention")
+	old, err := list(ctx, db.read, scanClip, "SELECT "+clipColumns+` FROM clips WHERE state IN ('ready', 'refused')
+		AND EXISTS (SELECT 1 FROM cameras k WHERE k.id = camera_id AND k.retain_days > 0 AND clips.created_at + k.retain_days * 86400000 <= $1)
+		ORDER BY created_at, id`, ms(now))
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range old {
+		switch err := db.disposeOutlived(ctx, c.ID, now); {
+		case errors.Is(err, relay.ErrState): // held, asked for, or used, since it was listed
+		case err != nil:
+			return gone, err
+		default:
+			gone = append(gone, c.ID)
+		}
+	}
+	return gone, nil
+}
+
+// disposeOutlived gives up one clip; relay.ErrState says that it has to stay.
+func (db *DB) disposeOutlived(ctx context.Context, id string, now time.Time) error {
+	return db.update(ctx, func(tx *Tx) error {
+		c, err := get(ctx, tx, scanClip, "SELECT "+clipColumns+" FROM clips WHERE id = $1", id)
+		if err != nil {
 			return err
 		}
-		if err := tx.exec(`UPDATE clips SET state = 'disposed', object = '', stills = '[]' WHERE id = $1 AND state <> 'disposed'
-			AND NOT EXISTS (SELECT 1 FROM releases WHERE clip_id = $1 AND state IN ('preparing', 'failed', 'review'))`, id); errors.Is(err, relay.ErrConflict) {
-			return fmt.Errorf("the clip is gone already, or a release is being made from it: %w", relay.ErrState)
-		} else if err != nil {
+		camera, err := get(ctx, tx, scanCamera, "SELECT "+cameraColumns+" FROM cameras WHERE id = $1", c.CameraID)
+		if err != nil {
 			return err
 		}
-		if _, err := tx.append(relay.Event{Kind: relay.ClipDisposedEv, Subject: id, Actor: actor, At: now}); err != nil {
+		open, err := list(ctx, tx, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE state = 'pending'")
+		if err != nil {
 			return err
 		}
-		return tx.enqueue(DisposeJob{Objects: append(c.Stills, c.Object)})
+		live, err := list(ctx, tx, func(r scanner) (id string, err error) { err = r.Scan(&id); return },
+			"SELECT id FROM releases WHERE clip_id = $1 AND state = 'live'", id)
+		if err != nil {
+			return err
+		}
+		if len(live) > 0 || !c.Outlived(camera, open, now) {
+			return fmt.Errorf("the clip is still needed: %w", relay.ErrState)
+		}
+		return tx.dispose(c, "relay", now)
 	})
 }
 

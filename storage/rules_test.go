@@ -191,3 +191,71 @@ func TestRulesMigration(t *testing.T) {
 		}
 	})
 }
+
+// TestRetention: footage is given up when its camera's retention is over, and not while an
+// order, an open request or a release needs it.
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	forEachDB(t, func(t *testing.T, h *home) {
+		const day = 24 * time.Hour
+		outlived := func(what string, want ...string) {
+			t.Helper()
+			got, err := h.DB.DisposeOutlived(h.ctx(), h.now)
+			if h.ok(err); !slices.Equal(got, want) {
+				t.Errorf("%s: deleted %v, want %v", what, got, want)
+			}
+		}
+		q := h.asks()
+		other := h.film(q.Claims.Scope.To.Add(time.Hour))
+		begin := h.now
+		h.now = begin.Add(20 * time.Hour)
+		young := h.film(q.Claims.Scope.To.Add(2 * time.Hour))
+		h.now = begin.Add(day)
+		outlived("kept until a member deletes it")
+		h.camera.RetainDays = 1
+		h.ok(h.DB.SaveCamera(h.ctx(), h.camera, h.member.ID, h.now))
+		if c, err := h.DB.Camera(h.ctx(), h.camera.ID); err != nil || c.RetainDays != 1 {
+			t.Errorf("the camera came back as %+v, %v", c, err)
+		}
+		h.now = begin.Add(day - time.Millisecond)
+		outlived("a moment early")
+		h.now = begin.Add(day)
+		outlived("what an open request asks for stays", other.ID)
+		gone, err := h.DB.Clip(h.ctx(), other.ID)
+		h.ok(err)
+		if gone.State != relay.ClipDisposed || gone.Object != "" || len(gone.Stills) != 0 || h.jobs("objects.dispose") != 1 {
+			t.Errorf("after its retention: %+v, %d jobs", gone, h.jobs("objects.dispose"))
+		}
+		if kinds := h.events(other.ID); kinds[len(kinds)-1] != relay.ClipDisposedEv {
+			t.Errorf("events %v", kinds)
+		}
+		outlived("once")
+
+		h.now = begin
+		rel := h.prepares(q)
+		rel, _ = h.signs(q, rel)
+		h.now = begin.Add(day)
+		h.ok(h.DB.UpdateRequest(h.ctx(), q.ID, func(q *relay.Request) (relay.Event, error) { return q.Decline(h.member.ID, h.now) }))
+		outlived("what a live release was made from stays")
+		h.ok(h.DB.RevokeRelease(h.ctx(), rel.ID, h.member.ID, "", h.now))
+		outlived("the release is over", h.clip.ID)
+
+		h.now = begin.Add(21 * time.Hour)
+		order, err := h.DB.JudgeRequest(h.ctx(), h.files(func(c *relay.Claims) {
+			order(c)
+			c.Scope.From, c.Scope.To = young.Start, young.End()
+		}).ID, h.now)
+		h.ok(err)
+		h.now = begin.Add(3 * day)
+		h.ok(h.DB.UpdateRequest(h.ctx(), order.ID, func(q *relay.Request) (relay.Event, error) { return q.Decline(h.member.ID, h.now) }))
+		outlived("what an order names stays")
+		h.ok(h.DB.LiftHold(h.ctx(), order.ID, h.member.ID, "The court withdrew its order.", h.now))
+		outlived("the hold is lifted", young.ID)
+		bad := h.camera
+		bad.RetainDays = relay.MaxRetainDays + 1
+		if err := h.DB.SaveCamera(h.ctx(), bad, h.member.ID, h.now); err == nil {
+			t.Error("a retention that is too long was stored")
+		}
+		invariants(t, h.Store)
+	})
+}

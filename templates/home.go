@@ -359,6 +359,7 @@ type ClipRow struct {
 	Width, Height    int
 	Audio            bool
 	CanDispose       bool
+	KeptUntil        time.Time // by its camera's retention; zero: no end
 }
 
 // Cameras is the page of the home's cameras.
@@ -374,6 +375,7 @@ type CameraForm struct {
 	OffsetSeconds          int // that the camera's clock is ahead
 	Interior               bool
 	Masks                  int
+	RetainDays             int       // that its clips are kept; 0: until somebody deletes them
 	Now                    time.Time // what its clock should show
 }
 

@@ -12,12 +12,12 @@ import (
 
 // intervals says how often the worker does what no job asks for.
 type intervals struct {
-	expire, clock, checkpoint, publish, rotate, orphans, progress time.Duration
+	expire, clock, checkpoint, publish, rotate, orphans, retain, progress time.Duration
 }
 
 // usual are the intervals outside tests.
 var usual = intervals{
-	expire: 10 * time.Second, clock: 30 * time.Second, checkpoint: time.Hour, publish: 5 * time.Minute, rotate: time.Hour, orphans: time.Hour, progress: time.Second,
+	expire: 10 * time.Second, clock: 30 * time.Second, checkpoint: time.Hour, publish: 5 * time.Minute, rotate: time.Hour, orphans: time.Hour, retain: time.Hour, progress: time.Second,
 }
 
 const (
@@ -37,6 +37,7 @@ func (w *Worker) keepHouse(ctx context.Context) {
 	}{
 		{"the clock is not right", w.every.clock, w.Clock.Keep},
 		{"leases could not be ended", w.every.expire, w.expire},
+		{"clips over their retention could not be deleted", w.every.retain, w.retain},
 		{"the log could not be sealed", w.every.checkpoint, w.checkpoint},
 		{"the public log could not be published", w.every.publish, w.publish},
 		{"the object store is not as it must be", w.every.orphans, w.watchObjects},
@@ -76,6 +77,19 @@ func (w *Worker) expire(ctx context.Context) error {
 		}
 	}
 	return errors.Join(err, err2, w.Store.DB.Sweep(ctx, now))
+}
+
+// retain gives up clips that are over their camera's retention. It destroys, so it waits while
+// the clock is in doubt.
+func (w *Worker) retain(ctx context.Context) error {
+	if w.Clock.Settled() != nil { // the clock's own round says so
+		return nil
+	}
+	gone, err := w.Store.DB.DisposeOutlived(ctx, w.Now())
+	if len(gone) > 0 {
+		w.Log.Info("deleted clips that were over their retention", "clips", len(gone))
+	}
+	return err
 }
 
 // checkpoint signs the log as it is.

@@ -319,3 +319,36 @@ func TestNewRefuses(t *testing.T) {
 	h.ok(err)
 	h.ok(w.Stop(context.Background())) // before it was started
 }
+
+// TestRetention: clips go when their time is over, and their bytes with them; while the clock
+// is in doubt nothing does.
+func TestRetention(t *testing.T) {
+	h := newHome(t)
+	w := h.works(h.config())
+	clip := h.looked(h.receives(film(t, "6")).ID)
+	cameras, err := h.DB.Cameras(t.Context())
+	h.ok(err)
+	cameras[0].RetainDays = 30
+	h.ok(h.DB.SaveCamera(t.Context(), cameras[0], h.member.ID, h.watch.now()))
+	state := func() relay.ClipState {
+		c, err := h.DB.Clip(t.Context(), clip.ID)
+		h.ok(err)
+		return c.State
+	}
+	h.watch.jump(60 * 24 * time.Hour)
+	h.ok(w.retain(t.Context()))
+	if s := state(); s != relay.ClipReady {
+		t.Fatalf("by a clock that jumped it is %s", s)
+	}
+	h.watch.jump(-60 * 24 * time.Hour)
+	h.watch.pass(29 * 24 * time.Hour)
+	h.ok(w.retain(t.Context()))
+	if s := state(); s != relay.ClipReady {
+		t.Fatalf("a day early it is %s", s)
+	}
+	h.watch.pass(24*time.Hour + time.Second)
+	h.await("it is deleted", func() bool { return state() == relay.ClipDisposed })
+	h.await("the bytes are gone", func() bool {
+		return !slices.ContainsFunc(h.objects(), func(name string) bool { return name == clip.Object || slices.Contains(clip.Stills, name) })
+	})
+}

@@ -366,6 +366,7 @@ func TestCameras(t *testing.T) {
 	}{
 		{"name", map[string]any{"name": " "}}, {"handle", map[string]any{"handle": "Front Door"}}, {"handle", map[string]any{"handle": "-x"}}, {"handle", map[string]any{"handle": strings.Repeat("x", 65)}},
 		{"zone", map[string]any{"zone": "Amsterdam"}}, {"zone", map[string]any{"zone": ""}}, {"zone", map[string]any{"zone": "Local"}}, {"offset", map[string]any{"offset": 400 * 86400}},
+		{"retain", map[string]any{"retain": -1}}, {"retain", map[string]any{"retain": 3651}},
 	} {
 		p.post("/cameras", camera(tt.change)).refused(tt.field)
 	}
@@ -373,9 +374,9 @@ func TestCameras(t *testing.T) {
 	p.post("/cameras", camera(nil)).refused("handle")
 	cameras, err := h.Store.DB.Cameras(t.Context())
 	p.ok(err)
-	p.post("/cameras", camera(map[string]any{"id": cameras[0].ID, "name": "Porch", "offset": -90})).want(200)
+	p.post("/cameras", camera(map[string]any{"id": cameras[0].ID, "name": "Porch", "offset": -90, "retain": 14})).want(200)
 	p.post("/cameras", camera(map[string]any{"id": "nothing"})).want(404)
-	p.page("/cameras").says("Porch", "front-door", "-90 seconds ahead")
+	p.page("/cameras").says("for 14 days after they arrive", "Porch", "front-door", "-90 seconds ahead")
 }
 
 // TestAgencies: keys are compared by word before an agency is registered.

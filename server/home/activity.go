@@ -222,6 +222,9 @@ func say(e event, names map[string]string) (words, link string) {
 	case relay.ClipRefusedEv:
 		return "A clip could not be read.", "/clips"
 	case relay.ClipDisposedEv:
+		if e.Actor == "relay" {
+			return "A clip was over the time that its camera's clips are kept, and was deleted.", "/clips"
+		}
 		return who + " deleted a clip.", "/clips"
 	case relay.AgencyRegistered:
 		return fmt.Sprintf("%s registered %s.", who, name(e.Subject, "an agency")), "/agencies"

@@ -40,6 +40,9 @@ func (s *Server) Clips(c *gin.Context) error {
 			State: clipState(clip), Ready: clip.State == relay.ClipReady, Reason: clip.Reason, Width: clip.Width, Height: clip.Height, Audio: clip.Audio,
 			Gone: clip.State == relay.ClipDisposed, CanDispose: p.Manage && clip.State != relay.ClipDisposed,
 		}
+		if until := clip.RetainedUntil(camera); !until.IsZero() && !row.Gone {
+			row.KeptUntil = until.In(zone)
+		}
 		p.Working = p.Working || clip.State == relay.ClipReceived
 		day := row.Start.Format(time.DateOnly)
 		if n := len(p.Days); n == 0 || p.Days[n-1].Key != day {
@@ -114,7 +117,7 @@ func (s *Server) Cameras(c *gin.Context) error {
 	}
 	for _, v := range cameras {
 		p.Cameras = append(p.Cameras, templates.CameraForm{
-			ID: v.ID, Handle: v.Handle, Name: v.Name, Zone: v.Zone, OffsetSeconds: int(v.ClockOffset / time.Second), Interior: v.Interior, Masks: len(v.Masks),
+			ID: v.ID, Handle: v.Handle, Name: v.Name, Zone: v.Zone, OffsetSeconds: int(v.ClockOffset / time.Second), Interior: v.Interior, Masks: len(v.Masks), RetainDays: v.RetainDays,
 			Now: s.now().In(location(v.Zone)),
 		})
 	}
@@ -133,6 +136,7 @@ func (s *Server) SaveCamera(c *gin.Context) error {
 		Zone     string `json:"zone"`
 		Offset   int    `json:"offset"` // seconds that the camera's clock is ahead
 		Interior bool   `json:"interior"`
+		Retain   int    `json:"retain"` // days; 0: until a member deletes it
 	}
 	if err := form(c, &f); err != nil {
 		return err
@@ -147,6 +151,7 @@ func (s *Server) SaveCamera(c *gin.Context) error {
 	}
 	camera.Name, camera.Handle, camera.Zone = strings.TrimSpace(f.Name), strings.TrimSpace(f.Handle), strings.TrimSpace(f.Zone)
 	camera.Interior, camera.ClockOffset = f.Interior, time.Duration(f.Offset)*time.Second
+	camera.RetainDays = f.Retain
 	_, err := time.LoadLocation(camera.Zone)
 	switch {
 	case camera.Name == "" || len(camera.Name) > 80:
@@ -155,6 +160,8 @@ func (s *Server) SaveCamera(c *gin.Context) error {
 		return relay.Invalid("handle", "Use small letters, digits and dashes, such as front-door.")
 	case err != nil || camera.Zone == "" || camera.Zone == "Local":
 		return relay.Invalid("zone", "Write the time zone by its name, such as Europe/Amsterdam or America/Chicago.")
+	case camera.RetainDays < 0 || camera.RetainDays > relay.MaxRetainDays:
+		return relay.Invalid("retain", "Write a number of days up to %d, or 0 to keep clips until somebody deletes them.", relay.MaxRetainDays)
 	case camera.ClockOffset.Abs() > 366*24*time.Hour:
 		return relay.Invalid("offset", "A clock that is off by more than a year should be set right first.")
 	}
