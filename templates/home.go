@@ -328,6 +328,7 @@ type Clips struct {
 	Layout
 	Cameras   []CameraChoice
 	Camera    string // shown alone when not empty
+	Day       string // shown alone when not empty, such as 2026-11-20
 	Days      []ClipDay
 	CanUpload bool
 	MaxUpload int64
@@ -359,6 +360,8 @@ type ClipRow struct {
 	Width, Height    int
 	Audio            bool
 	CanDispose       bool
+	Held             bool      // by an order, so that it cannot be deleted
+	Releases         int       // made from it that are not over
 	KeptUntil        time.Time // by its camera's retention; zero: no end
 }
 

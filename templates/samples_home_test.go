@@ -71,8 +71,8 @@ func homeSamples() map[string][]any {
 			Release{Layout: l, ReleaseRow: row, Request: card, Phase: "failed", Failure: "The clip is damaged.", Form: form, CanEdit: true},
 		},
 		"clips": {Clips{Layout: l}, Clips{
-			Layout: l, Cameras: []CameraChoice{{"c1", "Front door", "UTC", true}}, CanUpload: true, MaxUpload: 500 << 20,
-			Days: []ClipDay{{"2026-11-03", at, []ClipRow{{ID: "a", Name: "x.mp4", Camera: "Front door", Start: at, Length: time.Minute, Stills: []string{"/s"}, State: "ready", Ready: true, Audio: true, Width: 640, Height: 360, CanDispose: true, KeptUntil: at}, {ID: "b", State: "cannot be used", Reason: "No video."}}}},
+			Layout: l, Cameras: []CameraChoice{{"c1", "Front door", "UTC", true}}, Day: "2026-11-03", CanUpload: true, MaxUpload: 500 << 20,
+			Days: []ClipDay{{"2026-11-03", at, []ClipRow{{ID: "a", Name: "x.mp4", Camera: "Front door", Start: at, Length: time.Minute, Stills: []string{"/s"}, State: "ready", Ready: true, Audio: true, Width: 640, Height: 360, CanDispose: true, KeptUntil: at, Held: true, Releases: 2}, {ID: "b", State: "cannot be used", Reason: "No video."}}}},
 		}},
 		"cameras": {Cameras{Layout: l, Zone: "UTC"}, Cameras{Layout: l, Cameras: []CameraForm{{ID: "c1", Handle: "front-door", Name: "Front door", Zone: "UTC", OffsetSeconds: 3, Interior: true, Masks: 2, RetainDays: 30, Now: at}, {ID: "c2"}}}, Cameras{Layout: guest}},
 		"rules": {Rules{Layout: l}, Rules{Layout: guest, Rules: []RuleRow{{ID: "r1", Name: "Mine", Does: "Stops it.", When: "a < b", ByHand: true, On: true, Hits: 3}}}, Rules{

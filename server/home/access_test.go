@@ -346,7 +346,10 @@ func TestUpload(t *testing.T) {
 		t.Errorf("%d clips", len(clips))
 	}
 	p.page("/clips").says("door.mp4", "being looked at", "Front door")
-	p.page("/clips?camera=nothing").says("No clips yet.")
+	p.page("/clips?camera=nothing").says("No clips of this camera and day.")
+	p.page("/clips?day=2026-01-05").says("door.mp4")
+	p.page("/clips?day=2026-01-06").says("No clips of this camera and day.")
+	p.do("GET", "/clips?day=yesterday", nil, nil).want(422)
 }
 
 // TestCameras: what a homeowner can get wrong.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,9 +29,30 @@ func (s *Server) Clips(c *gin.Context) error {
 		byID[v.ID] = v
 		p.Cameras = append(p.Cameras, templates.CameraChoice{ID: v.ID, Name: v.Name, Zone: v.Zone, Chosen: v.ID == p.Camera})
 	}
-	clips, err := s.db.Clips(ctx, storage.ClipFilter{CameraID: p.Camera, Limit: 500})
+	filter := storage.ClipFilter{CameraID: p.Camera, Limit: 500}
+	if text := c.Query("day"); text != "" {
+		day, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			return relay.Invalid("day", "Write the day as year, month and day, such as 2026-11-20.")
+		}
+		// Wide enough for the day in every zone; which day a clip is of, its camera's zone says below.
+		p.Day, filter.From, filter.To = text, day.Add(-24*time.Hour), day.Add(48*time.Hour)
+	}
+	clips, err := s.db.Clips(ctx, filter)
 	if err != nil {
 		return err
+	}
+	holds, err := s.db.Holds(ctx)
+	if err != nil {
+		return err
+	}
+	releases, err := s.db.Releases(ctx, 1000, relay.ReleaseIsPreparing, relay.ReleaseIsFailed, relay.ReleaseInReview, relay.ReleaseIsLive)
+	if err != nil {
+		return err
+	}
+	needed := map[string]int{}
+	for _, rel := range releases {
+		needed[rel.ClipID]++
 	}
 	for _, clip := range clips {
 		camera := byID[clip.CameraID]
@@ -39,12 +61,17 @@ func (s *Server) Clips(c *gin.Context) error {
 			ID: clip.ID, Name: clip.Name, Camera: camera.Name, Start: clip.Start.In(zone), Length: clip.Duration, Size: clip.Bytes, Stills: stills(clip),
 			State: clipState(clip), Ready: clip.State == relay.ClipReady, Reason: clip.Reason, Width: clip.Width, Height: clip.Height, Audio: clip.Audio,
 			Gone: clip.State == relay.ClipDisposed, CanDispose: p.Manage && clip.State != relay.ClipDisposed,
+			Held: slices.ContainsFunc(holds, func(h relay.LegalHold) bool { return h.Covers(clip, camera) }), Releases: needed[clip.ID],
 		}
+		day := row.Start.Format(time.DateOnly)
+		if p.Day != "" && day != p.Day {
+			continue
+		}
+		row.CanDispose = row.CanDispose && !row.Held
 		if until := clip.RetainedUntil(camera); !until.IsZero() && !row.Gone {
 			row.KeptUntil = until.In(zone)
 		}
 		p.Working = p.Working || clip.State == relay.ClipReceived
-		day := row.Start.Format(time.DateOnly)
 		if n := len(p.Days); n == 0 || p.Days[n-1].Key != day {
 			p.Days = append(p.Days, templates.ClipDay{Key: day, Day: row.Start})
 		}

@@ -77,6 +77,7 @@ func TestTwoSign(t *testing.T) {
 		t.Fatalf("the release is %s under grant %s", live.State, relay.GrantHash(live.Grant))
 	}
 	ada.page(path).says("Signed by Ada and Ada")
+	ada.page("/clips").says("in 1 release")
 	checkEvidence(t, ada.do("GET", path+"/evidence.zip", nil, nil).want(200).body, live)
 }
 

@@ -174,12 +174,6 @@ for (const form of document.querySelectorAll("form[data-codes]")) {
 	made.querySelector("[data-print]").addEventListener("click", () => window.print());
 }
 
-// A list that is filtered by a choice needs no button.
-for (const form of document.querySelectorAll("form[data-filter]")) {
-	form.querySelector("button").hidden = true;
-	form.addEventListener("change", () => form.submit());
-}
-
 // A new camera is probably where the browser is.
 const zone = document.querySelector("[data-own-zone]");
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || zone.value;
