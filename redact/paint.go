@@ -11,7 +11,7 @@ import (
 
 // The painter draws the patch stream: pictures that are transparent except where something is hidden.
 // What it paints depends on no pixel of the frame that it covers: with solid on none at all, with blur
-// on four by four coarse colours that were taken once for the whole life of a track.
+// on two by two coarse colours that were taken once for the whole life of a track.
 
 // grey is the colour of solid regions, areas and masks: Y, U, V.
 var grey = [3]byte{56, 128, 128}

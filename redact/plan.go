@@ -17,8 +17,8 @@ import (
 type Style string
 
 const (
-	// StyleBlur fills a region with a soft, coarse colour pattern: at most four quantised cells across
-	// a face and two rows for a plate, the same for the whole life of a track.
+	// StyleBlur fills a region with a soft, coarse colour pattern: two by two quantised cells, the same
+	// for the whole life of a track.
 	StyleBlur Style = "blur"
 	// StyleSolid fills a region with one colour that does not depend on the covered pixels at all.
 	StyleSolid Style = "solid"

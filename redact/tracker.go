@@ -41,7 +41,7 @@ type trail struct {
 	Frames []seen      `json:"frames"`
 	Hits   int         `json:"hits"`  // frames in which a detector found it
 	Best   float64     `json:"best"`  // best score
-	Cells  []byte      `json:"cells"` // colours: Y, U, V of four by four cells
+	Cells  []byte      `json:"cells"` // colours: Y, U, V of each cell
 	Lost   bool        `json:"lost"`  // it was lost in the middle of the picture
 	Edit   int         `json:"edit"`  // number of the edit that marked it
 

@@ -40,15 +40,15 @@ var Table = []Spec{
 	},
 	{
 		Name: "retinaface-left", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face, Turns: 1,
-		Levels: []Level{{0.5, 400}, {0.25, 0}}, Threshold: 0.8, Large: 0.9, family: retinaface,
+		Levels: []Level{{0.5, 250}}, Threshold: 0.8, Large: 0.9, family: retinaface,
 	},
 	{
 		Name: "retinaface-down", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face, Turns: 2,
-		Levels: []Level{{0.5, 400}, {0.25, 0}}, Threshold: 0.8, Large: 0.9, family: retinaface,
+		Levels: []Level{{0.5, 250}}, Threshold: 0.8, Large: 0.9, family: retinaface,
 	},
 	{
 		Name: "retinaface-right", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face, Turns: 3,
-		Levels: []Level{{0.5, 400}, {0.25, 0}}, Threshold: 0.8, Large: 0.9, family: retinaface,
+		Levels: []Level{{0.5, 250}}, Threshold: 0.8, Large: 0.9, family: retinaface,
 	},
 	{
 		Name: "mediapipe-full", Model: "mediapipe-face-full.onnx", Licence: "Apache-2.0", Finds: Face,
