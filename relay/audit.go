@@ -39,6 +39,7 @@ const (
 	LinkRevoked      EventKind = "link.revoked"
 
 	LinkOpened     EventKind = "link.opened" // a code was asked for
+	LinkAsked      EventKind = "link.asked"  // for more time
 	CodeAccepted   EventKind = "code.accepted"
 	CodeRefused    EventKind = "code.refused"
 	ViewStarted    EventKind = "view.started"

@@ -19,6 +19,7 @@ type Link struct {
 	RevokedAt time.Time
 	Epoch     int // of the release when the link was made
 	CreatedAt time.Time
+	AskedAt   time.Time // when its recipient last asked for more time
 }
 
 // Usable says why l opens nothing at now, or nil. Every answer is the same error: a caller
@@ -54,6 +55,33 @@ func (l Link) Ends(rel Release, now time.Time) (at time.Time, over bool) {
 		}
 	}
 	return at, l.Playable(rel, now) != nil
+}
+
+// AskAgainAfter is how long a recipient who asked for more time has to wait before asking again.
+const AskAgainAfter = 24 * time.Hour
+
+// AskMore notes that the recipient of l asks for a lease that ends later, and returns the event to
+// store with it. It changes nothing else: a longer lease is a new grant, which the home signs or not.
+// Whoever asked within the last [AskAgainAfter] is refused with [ErrPolicy]; a link that opens nothing
+// is [ErrNotFound].
+func (l *Link) AskMore(rel Release, now time.Time) (Event, error) {
+	if err := l.Playable(rel, now); err != nil {
+		return Event{}, err
+	}
+	if !l.AskedAt.IsZero() && now.Before(l.AskedAt.Add(AskAgainAfter)) {
+		return Event{}, fmt.Errorf("more time was asked for within the last day: %w", ErrPolicy)
+	}
+	l.AskedAt = now
+	return Event{Kind: LinkAsked, Subject: l.ReleaseID, Actor: l.ID, At: now}, nil
+}
+
+// RemindAt is when the recipient of l is told that it ends soon: a day before. It is the zero time for
+// a lease of less than two days, whose end was in sight from its beginning.
+func (l Link) RemindAt() time.Time {
+	if l.ExpiresAt.Sub(l.CreatedAt) < 48*time.Hour {
+		return time.Time{}
+	}
+	return l.ExpiresAt.Add(-24 * time.Hour)
 }
 
 // Limits of opening a link.

@@ -626,3 +626,45 @@ func TestWords(t *testing.T) {
 		t.Error("! is a digest")
 	}
 }
+
+// TestMoreTime: who can watch may ask for more time once a day, and is told of the end a day before.
+func TestMoreTime(t *testing.T) {
+	rel := Release{ID: "r1", State: ReleaseIsLive, ExpiresAt: start.Add(72 * time.Hour)}
+	for _, tt := range []struct {
+		name   string
+		asked  time.Duration // before; 0: never
+		ends   time.Duration
+		revoke bool
+		err    error
+	}{
+		{"the first time", 0, 72 * time.Hour, false, nil},
+		{"again after a day", 24 * time.Hour, 72 * time.Hour, false, nil},
+		{"again within a day", 24*time.Hour - time.Second, 72 * time.Hour, false, ErrPolicy},
+		{"after the end", 0, 0, false, ErrNotFound},
+		{"after a revocation", 0, 72 * time.Hour, true, ErrNotFound},
+	} {
+		l := Link{ID: "l1", ReleaseID: rel.ID, ExpiresAt: start.Add(tt.ends), CreatedAt: start.Add(-time.Hour)}
+		if tt.asked > 0 {
+			l.AskedAt = start.Add(-tt.asked)
+		}
+		if tt.revoke {
+			l.RevokedAt = start
+		}
+		before := l.AskedAt
+		e, err := l.AskMore(rel, start)
+		if !errors.Is(err, tt.err) {
+			t.Errorf("%s: %v, want %v", tt.name, err, tt.err)
+		}
+		if asked := l.AskedAt.Equal(start); asked != (err == nil) || !asked && !l.AskedAt.Equal(before) {
+			t.Errorf("%s: asked at %s", tt.name, l.AskedAt)
+		}
+		if err == nil && (e.Kind != LinkAsked || e.Subject != "r1" || e.Actor != "l1") {
+			t.Errorf("%s: event %+v", tt.name, e)
+		}
+	}
+	for length, want := range map[time.Duration]time.Time{time.Hour: {}, 48*time.Hour - time.Second: {}, 48 * time.Hour: start.Add(24 * time.Hour), 720 * time.Hour: start.Add(696 * time.Hour)} {
+		if got := (Link{CreatedAt: start, ExpiresAt: start.Add(length)}).RemindAt(); !got.Equal(want) {
+			t.Errorf("a lease of %s: reminder at %s, want %s", length, got, want)
+		}
+	}
+}

@@ -205,6 +205,7 @@ func (s *Server) viewHost() http.Handler {
 	link("POST", "/r/open", v.Open)
 	link("POST", "/r/code", v.Code)
 	link("POST", "/r/verify", v.Verify)
+	link("POST", "/r/more", v.More)
 	link("POST", "/r/end", v.End)
 	link("GET", "/watch", v.Watch)
 	link("GET", "/m/:path", v.Media)

@@ -280,3 +280,84 @@ func TestInUse(t *testing.T) {
 		}
 	})
 }
+
+// TestMoreTime asks for more time and lets leases come near their end: the members and the recipient
+// are told once, also when two processes look at the same moment.
+func TestMoreTime(t *testing.T) {
+	forEachDB(t, func(t *testing.T, h *home) {
+		ctx, db := h.ctx(), h.DB
+		rel, s := h.leases()
+		w := h.watches(h.opens(s))
+		o, err := db.View(ctx, w.TokenHash, "view")
+		h.ok(err)
+		told := func(kind string) (n int) {
+			t.Helper()
+			for _, subject := range []string{rel.ID, rel.RequestID} {
+				mails, err := db.MailAbout(ctx, subject)
+				h.ok(err)
+				for _, m := range mails {
+					if m.Kind == kind {
+						n++
+					}
+				}
+			}
+			return n
+		}
+		h.ok(db.AskMore(ctx, o, h.now))
+		asked := told("more")
+		if asked == 0 {
+			t.Error("no member was told")
+		}
+		h.fails(db.AskMore(ctx, o, h.now.Add(time.Hour)), relay.ErrPolicy)
+		if l, err := db.Link(ctx, o.Link.ID); err != nil || !l.AskedAt.Equal(h.now) {
+			t.Errorf("asked at %s, %v", l.AskedAt, err)
+		}
+		if n := told("more"); n != asked {
+			t.Errorf("%d mails, want %d", n, asked)
+		}
+		kinds := h.events(rel.ID)
+		if kinds[len(kinds)-1] != relay.LinkAsked {
+			t.Errorf("the last event is %s", kinds[len(kinds)-1])
+		}
+
+		l := s.Links[0].Link
+		if l.RemindAt().IsZero() {
+			t.Fatalf("the lease is too short for this test: %s", l.ExpiresAt.Sub(l.CreatedAt))
+		}
+		h.ok(db.RemindRecipients(ctx, l.RemindAt().Add(-time.Second)))
+		if n := told("soon"); n != 0 {
+			t.Errorf("%d reminders came early", n)
+		}
+		done := make(chan error, 8)
+		for range cap(done) {
+			go func() { done <- db.RemindRecipients(ctx, l.RemindAt()) }()
+		}
+		for range cap(done) {
+			h.ok(<-done)
+		}
+		mailboxes := 0
+		for _, c := range rel.Copies {
+			if c.Recipient.Kind == relay.RecipientEmail {
+				mailboxes++
+			}
+		}
+		if n := told("soon"); n != mailboxes || n == 0 {
+			t.Errorf("%d reminders for %d mailboxes", n, mailboxes)
+		}
+
+		// Whoever has no access any more is neither heard nor told.
+		rel, s = h.leases()
+		w = h.watches(h.opens(s))
+		o, err = db.View(ctx, w.TokenHash, "view")
+		h.ok(err)
+		h.ok(db.RevokeLink(ctx, o.Link.ID, h.member.ID, h.now))
+		h.fails(db.AskMore(ctx, o, h.now), relay.ErrNotFound)
+		for _, link := range s.Links[1:] {
+			h.ok(db.RevokeLink(ctx, link.Link.ID, h.member.ID, h.now))
+		}
+		h.ok(db.RemindRecipients(ctx, o.Link.RemindAt()))
+		if n := told("soon"); n != 0 {
+			t.Errorf("%d reminders to revoked links", n)
+		}
+	})
+}

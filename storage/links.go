@@ -9,10 +9,10 @@ import (
 	"cliplease/relay"
 )
 
-const linkColumns = "l.id, l.token_hash, l.release_id, l.copy_id, l.expires_at, l.max_views, l.views_used, l.revoked_at, l.epoch, l.created_at"
+const linkColumns = "l.id, l.token_hash, l.release_id, l.copy_id, l.expires_at, l.max_views, l.views_used, l.revoked_at, l.epoch, l.created_at, l.asked_at"
 
 func linkFields(l *relay.Link) []any {
-	return []any{&l.ID, &l.TokenHash, &l.ReleaseID, &l.CopyID, at{&l.ExpiresAt}, &l.MaxViews, &l.ViewsUsed, at{&l.RevokedAt}, &l.Epoch, at{&l.CreatedAt}}
+	return []any{&l.ID, &l.TokenHash, &l.ReleaseID, &l.CopyID, at{&l.ExpiresAt}, &l.MaxViews, &l.ViewsUsed, at{&l.RevokedAt}, &l.Epoch, at{&l.CreatedAt}, at{&l.AskedAt}}
 }
 
 func scanLink(r scanner) (l relay.Link, err error) {
@@ -62,6 +62,80 @@ func (db *DB) RevokeLink(ctx context.Context, linkID, actor string, now time.Tim
 		}
 		return tx.enqueue(DisposeJob{Keys: []string{l.CopyID}})
 	})
+}
+
+// AskMore notes that the recipient of a link asks for more time, and tells the members. A second
+// time within a day fails with [relay.ErrPolicy].
+func (db *DB) AskMore(ctx context.Context, o Opened, now time.Time) (err error) {
+	defer wrap(&err, "ask for more time")
+	return db.update(ctx, func(tx *Tx) error {
+		l, err := get(ctx, tx, scanLink, "SELECT "+linkColumns+" FROM links l WHERE l.id = $1", o.Link.ID)
+		if err != nil {
+			return err
+		}
+		e, err := l.AskMore(o.Release, now)
+		if err != nil {
+			return err
+		}
+		if err := tx.exec("UPDATE links SET asked_at = $1 WHERE id = $2 AND revoked_at = 0", ms(l.AskedAt), l.ID); err != nil {
+			return err
+		}
+		if _, err := tx.append(e); err != nil {
+			return err
+		}
+		return tx.tellMembers("more", o.Release.RequestID, o.Release.ID, now)
+	})
+}
+
+// RemindRecipients tells each mailbox whose lease ends soon that it does, once. A lease that has no
+// view left is not worth a mail.
+func (db *DB) RemindRecipients(ctx context.Context, now time.Time) (err error) {
+	defer wrap(&err, "remind recipients")
+	due, err := list(ctx, db.read, scanLink, "SELECT "+linkColumns+` FROM links l JOIN releases r ON r.id = l.release_id
+		WHERE r.state = 'live' AND l.revoked_at = 0 AND l.reminded_at = 0 AND l.views_used < l.max_views AND l.expires_at > $1 ORDER BY l.expires_at, l.id`, ms(now))
+	if err != nil {
+		return err
+	}
+	for _, l := range due {
+		if at := l.RemindAt(); at.IsZero() || now.Before(at) {
+			continue
+		}
+		if err := db.update(ctx, func(tx *Tx) error { return tx.remind(l, now) }); err != nil && !movedByAnother(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) remind(l relay.Link, now time.Time) error {
+	if err := tx.exec("UPDATE links SET reminded_at = $1 WHERE id = $2 AND reminded_at = 0 AND revoked_at = 0", ms(now), l.ID); err != nil {
+		return err
+	}
+	rel, err := get(tx.ctx, tx, scanRelease, "SELECT "+releaseColumns+" FROM releases WHERE id = $1 AND state = 'live'", l.ReleaseID)
+	if err != nil {
+		return goneIsMoved(err)
+	}
+	q, err := get(tx.ctx, tx, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE id = $1", rel.RequestID)
+	if err != nil {
+		return err
+	}
+	for _, c := range rel.Copies {
+		if c.ID != l.CopyID || c.Recipient.Kind != relay.RecipientEmail {
+			continue
+		}
+		return tx.queueMail(Mail{Kind: "soon", Address: c.Recipient.Addr, Data: map[string]string{
+			"name": c.Recipient.Name, "case": q.Claims.Case.Ref, "until": relay.Stamp(l.ExpiresAt),
+		}, Subject: rel.ID, ExpiresAt: l.ExpiresAt}, now)
+	}
+	return nil
+}
+
+// goneIsMoved turns [relay.ErrNotFound] into [relay.ErrState]: what was there a moment ago has moved on.
+func goneIsMoved(err error) error {
+	if errors.Is(err, relay.ErrNotFound) {
+		return relay.ErrState
+	}
+	return err
 }
 
 // ViewSession is a recipient's browser: "pre" once it brought a good token, "view" once it

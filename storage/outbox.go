@@ -16,7 +16,7 @@ import (
 // Mail is one mail that waits or was sent.
 type Mail struct {
 	ID        string
-	Kind      string            // the template: "request", "ready", "cosign", "released", "ended", "codes", "damaged", "recovered", "key", "offer", "link", "code", "invitation", "over"
+	Kind      string            // the template: "request", "ready", "cosign", "released", "ended", "codes", "damaged", "recovered", "key", "offer", "more", "link", "code", "invitation", "soon", "over"
 	Address   string            //
 	Data      map[string]string // for the template; nothing secret
 	Secret    string            // link or code; sealed in the database and gone once sent

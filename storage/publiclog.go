@@ -233,7 +233,7 @@ func (db *DB) PublicProof(ctx context.Context, entry int64) (p relay.EntryProof,
 
 // forgettable are the kinds of event whose content may be deleted: traces of everyday use, on
 // which no proof rests. What was asked, decided, given and ended stays.
-var forgettable = []relay.EventKind{relay.MemberSignedIn, relay.MailSent, relay.MailFailed, relay.LinkOpened, relay.CodeAccepted, relay.CodeRefused, relay.Started}
+var forgettable = []relay.EventKind{relay.MemberSignedIn, relay.MailSent, relay.MailFailed, relay.LinkOpened, relay.LinkAsked, relay.CodeAccepted, relay.CodeRefused, relay.Started}
 
 // Forgettable returns the kinds of event that [DB.Forget] deletes.
 func Forgettable() []relay.EventKind { return slices.Clone(forgettable) }

@@ -210,6 +210,7 @@ type Lease struct {
 	MaxViews    int
 	Expires     time.Time
 	Revoked     time.Time
+	Asked       time.Time // when its recipient last asked for more time
 	Live        bool
 	Mail        string // "waiting", "sent" or "failed"; empty for a system
 	MailFailure string // the mail server's last answer

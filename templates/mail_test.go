@@ -32,7 +32,7 @@ func secretOf(kind string) string {
 // TestMails writes every mail and holds it to what a mail may say.
 func TestMails(t *testing.T) {
 	kinds := MailKinds()
-	for _, want := range []string{"request", "ready", "released", "ended", "invitation", "link", "code", "over", "codes", "damaged", "cosign", "recovered", "key", "offer"} {
+	for _, want := range []string{"request", "ready", "released", "ended", "invitation", "link", "code", "over", "codes", "damaged", "cosign", "recovered", "key", "offer", "more", "soon"} {
 		if !slices.Contains(kinds, want) {
 			t.Errorf("there is no mail %q", want)
 		}
@@ -82,7 +82,7 @@ func TestMails(t *testing.T) {
 				}
 			}
 			// Whoever reads a member's mailbox learns only that something waits.
-			if slices.Contains([]string{"request", "ready", "released", "ended", "codes", "damaged", "key", "offer"}, kind) {
+			if slices.Contains([]string{"request", "ready", "released", "ended", "codes", "damaged", "key", "offer", "more"}, kind) {
 				for _, secret := range []string{"Exampleville", "24-001183"} {
 					if strings.Contains(subject+text+page, secret) {
 						t.Errorf("a member's notice names %q", secret)

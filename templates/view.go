@@ -30,6 +30,7 @@ type ViewWatch struct {
 	Until      time.Time // when the lease ends
 	Closes     time.Time // when this view ends at the latest
 	ViewsLeft  int       // after this view
+	Asked      bool      // more time was asked for within the last day
 	MediaPath  string    // where the player finds the footage
 	Download   bool      // whether a file to keep is offered
 	Bytes      int64     // of the release copy

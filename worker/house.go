@@ -76,7 +76,7 @@ func (w *Worker) expire(ctx context.Context) error {
 			w.OnEnded(id)
 		}
 	}
-	return errors.Join(err, err2, w.Store.DB.Sweep(ctx, now))
+	return errors.Join(err, err2, w.Store.DB.RemindRecipients(ctx, now), w.Store.DB.Sweep(ctx, now))
 }
 
 // retain gives up clips that are over their camera's retention. It destroys, so it waits while

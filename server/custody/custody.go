@@ -288,7 +288,7 @@ func (b builder) concerns(e relay.Event) bool {
 		link, _ := e.Data["link"].(string)
 		_, own = b.links[link]
 		return own
-	case relay.LinkOpened, relay.CodeAccepted, relay.CodeRefused, relay.ViewEnded, relay.KeyOpened:
+	case relay.LinkOpened, relay.LinkAsked, relay.CodeAccepted, relay.CodeRefused, relay.ViewEnded, relay.KeyOpened:
 		return own
 	default: // what a new version adds stays with the home until somebody lets it out
 		return false

@@ -67,6 +67,8 @@ func what(e relay.Event) string {
 		return "The access of one recipient was revoked"
 	case relay.LinkOpened:
 		return "The link was opened, and a code was sent to the recipient's mailbox"
+	case relay.LinkAsked:
+		return "The recipient asked for more time"
 	case relay.CodeAccepted:
 		return "The code was right, and viewing began"
 	case relay.CodeRefused:
@@ -109,6 +111,10 @@ func mail(kind string) string {
 		return "the link, to a recipient"
 	case "code":
 		return "a code, to a recipient"
+	case "more":
+		return "a recipient asks for more time, to the home"
+	case "soon":
+		return "access ends soon, to a recipient"
 	case "over":
 		return "access has ended, to a recipient"
 	}

@@ -197,6 +197,8 @@ func say(e event, names map[string]string) (words, link string) {
 		return who + " ended one recipient's access.", release
 	case relay.LinkOpened:
 		return "A recipient opened the link and asked for a code.", release
+	case relay.LinkAsked:
+		return "A recipient asked for more time.", release
 	case relay.CodeAccepted:
 		return "A recipient entered the code and can watch.", release
 	case relay.CodeRefused:
@@ -295,6 +297,10 @@ func mailWords(kind string) string {
 		return "the link to a recipient"
 	case "code":
 		return "a code to a recipient"
+	case "more":
+		return "a recipient asks for more time"
+	case "soon":
+		return "to a recipient: the lease ends soon"
 	case "over":
 		return "to a recipient: the lease is over"
 	case "offer":

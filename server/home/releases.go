@@ -134,7 +134,7 @@ func (s *Server) leases(ctx context.Context, rel relay.Release) ([]templates.Lea
 		to := rel.Copies[i].Recipient
 		lease := templates.Lease{
 			LinkID: l.ID, Recipient: recipientName(to), Address: recipientAddress(to), Kind: string(to.Kind),
-			ViewsUsed: l.ViewsUsed, MaxViews: l.MaxViews, Expires: l.ExpiresAt.In(zone), Revoked: in(l.RevokedAt, zone),
+			ViewsUsed: l.ViewsUsed, MaxViews: l.MaxViews, Expires: l.ExpiresAt.In(zone), Revoked: in(l.RevokedAt, zone), Asked: in(l.AskedAt, zone),
 			Live: l.Playable(rel, s.now()) == nil,
 		}
 		for _, m := range mails {

@@ -61,7 +61,8 @@ func (s *Server) Watch(c *gin.Context) error {
 	return page(c, http.StatusOK, "view_watch", templates.NewViewWatch(templates.ViewWatch{
 		Recipient: relay.MaskAddr(o.Copy.Recipient.Addr), Agency: a.Name, Case: q.Claims.Case.Ref, Purpose: q.Claims.Purpose.Text,
 		Camera: g.Scope.Camera, From: o.Release.Draft.From, To: o.Release.Draft.To, Hidden: hidden(o.Release.Draft.Targets),
-		Until: until(o), Closes: o.Session.ExpiresAt, ViewsLeft: o.Link.MaxViews - o.Link.ViewsUsed, MediaPath: o.Session.MediaPath,
+		Until: until(o), Closes: o.Session.ExpiresAt, ViewsLeft: o.Link.MaxViews - o.Link.ViewsUsed,
+		Asked: !o.Link.AskedAt.IsZero() && s.now().Before(o.Link.AskedAt.Add(relay.AskAgainAfter)), MediaPath: o.Session.MediaPath,
 		Download: g.Access.Download, Bytes: o.Copy.Bytes, SHA256: o.Copy.SHA256, FPS: sum.FPS, Width: sum.Width, Height: sum.Height,
 		Use: g.Conditions.Use, Onward: onward(g.Conditions.Onward), RetainDays: g.Conditions.RetainDays, Attest: g.Conditions.DestroyAttest,
 	}))
@@ -186,6 +187,26 @@ func (s *Server) State(c *gin.Context) error {
 		return answer(c, err)
 	}
 	c.JSON(http.StatusOK, gin.H{"until": relay.Stamp(o.Session.ExpiresAt)})
+	return nil
+}
+
+// More handles POST /r/more: the recipient asks the home for a lease that ends later.
+func (s *Server) More(c *gin.Context) error {
+	now := s.now()
+	o, err := s.session(c.Request.Context(), c.Request, "view", now)
+	if err != nil {
+		return answer(c, err)
+	}
+	switch err := s.store.DB.AskMore(c.Request.Context(), o, now); {
+	case errors.Is(err, relay.ErrPolicy):
+		c.JSON(http.StatusTooManyRequests, gin.H{"error": "The home was asked within the last day. You can ask again after that."})
+		return nil
+	case errors.Is(err, relay.ErrConflict), errors.Is(err, relay.ErrNotFound): // it ended in the meantime
+		return notAvailable(c)
+	case err != nil:
+		return err
+	}
+	c.JSON(http.StatusOK, gin.H{"asked": relay.Stamp(now)})
 	return nil
 }
 

@@ -109,4 +109,9 @@ if (watch) {
 			if (video.paused) video.play(); else video.pause();
 		}
 	});
+	const more = watch.querySelector("[data-more]");
+	if (more) more.addEventListener("cliplease:done", () => {
+		more.hidden = true;
+		document.getElementById("asked").hidden = false;
+	});
 }

@@ -136,7 +136,7 @@ func TestHome(t *testing.T) {
 
 	// The form of a new agency shows the words of its keys before it registers anything.
 	b.visit("/agencies")
-	b.eval("document.querySelector('details.card').open = true")
+	b.eval("document.querySelector('#register').open = true")
 	b.fill("#name", "County Sheriff")
 	b.fill("#id", "urn:cliplease:agency:us-mn-county")
 	b.fill("#domains", "sheriff.example")
