@@ -145,3 +145,16 @@ if (menu) {
 		if (event.key === "Escape" && !wide.matches) menu.open = false;
 	});
 }
+
+// While the browser knows that it is offline, every page says so above its content. The region is there from the
+// start, empty, since a screen reader reads out only what changes in a region that it has seen.
+const offline = document.createElement("p");
+offline.className = "offline";
+offline.setAttribute("role", "status");
+document.body.prepend(offline);
+const tellOffline = () => {
+	offline.textContent = navigator.onLine ? "" : "You are offline. What is on this page may be old, and what you press may not reach the relay until you are online again.";
+};
+addEventListener("offline", tellOffline);
+addEventListener("online", tellOffline);
+tellOffline();
