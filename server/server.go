@@ -37,6 +37,8 @@ type Config struct {
 	Transparency bool
 	// Clock says when nobody from outside may be let in; nil: never.
 	Clock *storage.Clock
+	// Watch holds the folders that cameras drop clips into, so that pages tell where and what was refused.
+	Watch string
 }
 
 // Check is the state of one thing that the relay depends on.
@@ -75,7 +77,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{site: cfg.Site, ready: cfg.Ready, log: cfg.Log, now: cfg.Now, store: cfg.Store, clock: cfg.Clock}
 	s.media = media.New(media.Config{Store: cfg.Store, Now: cfg.Now, Log: cfg.Log})
 	var err error
-	if s.home, err = home.New(home.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Version: cfg.Version, Now: cfg.Now, Log: cfg.Log, MaxUpload: cfg.MaxUpload, Clock: cfg.Clock}); err != nil {
+	if s.home, err = home.New(home.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Version: cfg.Version, Now: cfg.Now, Log: cfg.Log, MaxUpload: cfg.MaxUpload, Clock: cfg.Clock, Watch: cfg.Watch}); err != nil {
 		return nil, err
 	}
 	s.api = api.New(api.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Now: cfg.Now, Log: cfg.Log})

@@ -1,5 +1,5 @@
-// Package source is where clips come from. Today a person brings them, through the web app or
-// on the command line; both call [Receive].
+// Package source is where clips come from: a person brings them, through the web app or on the
+// command line, or a camera drops them into a watched [Folder]. All of them call [Receive].
 package source
 
 import (
@@ -37,7 +37,7 @@ type Incoming struct {
 	Start    time.Time // what the camera's clock showed at the first frame
 	Body     io.Reader // the file; it is read once, as a stream
 	MaxBytes int64     // at most [MaxBytes], which is also the default
-	Actor    string    // who brings it: a member's id, or "command line"
+	Actor    string    // who brings it: a member's id, "command line", or [FolderActor]
 }
 
 // Keeper seals originals and keeps their clips; *storage.Store is one.

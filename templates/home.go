@@ -334,6 +334,16 @@ type Clips struct {
 	CanUpload bool
 	MaxUpload int64
 	Working   bool // a clip is being looked at
+
+	Refused        []RefusedFile // that cameras dropped and that could not be taken in
+	RefusedUnknown bool          // a watched folder cannot be read
+}
+
+// RefusedFile is a file in a watched folder that could not be taken in.
+type RefusedFile struct {
+	Name, Camera, Reason string
+	Size                 int64
+	At                   time.Time // when it was last written to
 }
 
 // CameraChoice is a camera in a list of choices.
@@ -379,6 +389,7 @@ type CameraForm struct {
 	OffsetSeconds          int // that the camera's clock is ahead
 	Interior               bool
 	Masks                  int
+	Folder                 string    // it drops clips into; empty: none, or nothing for this member
 	RetainDays             int       // that its clips are kept; 0: until somebody deletes them
 	Now                    time.Time // what its clock should show
 }

@@ -72,9 +72,10 @@ func homeSamples() map[string][]any {
 		},
 		"clips": {Clips{Layout: l}, Clips{
 			Layout: l, Cameras: []CameraChoice{{"c1", "Front door", "UTC", true}}, Day: "2026-11-03", CanUpload: true, MaxUpload: 500 << 20,
+			Refused: []RefusedFile{{"x.txt", "Front door", "This is text.", 12, at}}, RefusedUnknown: true,
 			Days: []ClipDay{{"2026-11-03", at, []ClipRow{{ID: "a", Name: "x.mp4", Camera: "Front door", Start: at, Length: time.Minute, Stills: []string{"/s"}, State: "ready", Ready: true, Audio: true, Width: 640, Height: 360, CanDispose: true, KeptUntil: at, Held: true, Releases: 2}, {ID: "b", State: "cannot be used", Reason: "No video."}}}},
 		}},
-		"cameras": {Cameras{Layout: l, Zone: "UTC"}, Cameras{Layout: l, Cameras: []CameraForm{{ID: "c1", Handle: "front-door", Name: "Front door", Zone: "UTC", OffsetSeconds: 3, Interior: true, Masks: 2, RetainDays: 30, Now: at}, {ID: "c2"}}}, Cameras{Layout: guest}},
+		"cameras": {Cameras{Layout: l, Zone: "UTC"}, Cameras{Layout: l, Cameras: []CameraForm{{ID: "c1", Handle: "front-door", Name: "Front door", Zone: "UTC", OffsetSeconds: 3, Interior: true, Masks: 2, Folder: "/srv/front-door", RetainDays: 30, Now: at}, {ID: "c2"}}}, Cameras{Layout: guest}},
 		"rules": {Rules{Layout: l}, Rules{Layout: guest, Rules: []RuleRow{{ID: "r1", Name: "Mine", Does: "Stops it.", When: "a < b", ByHand: true, On: true, Hits: 3}}}, Rules{
 			Layout: l, Rules: []RuleRow{{ID: "r1", Name: "Mine", Does: "Stops it.", When: "true"}}, Agencies: []Option{{"urn:x", "X"}}, Hours: []Option{{"22", "22:00"}}, Fields: []Option{{"req.lane", "the lane"}},
 			Presets: []PresetForm{{ID: "p", Name: "P", About: "About.", Choose: true, Fields: []PresetField{{"a", "A", "lines", "x"}, {"b", "B", "agency", ""}, {"c", "C", "hour", "22"}, {"d", "D", "number", "1"}, {"e", "E", "text", "x"}}}}}},

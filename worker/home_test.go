@@ -167,7 +167,7 @@ func (h *home) works(cfg Config) *Worker {
 	h.t.Helper()
 	w, err := New(cfg)
 	h.ok(err)
-	w.every = intervals{expire: 20 * time.Millisecond, clock: 20 * time.Millisecond, checkpoint: time.Hour, publish: time.Hour, rotate: time.Hour, orphans: time.Hour, retain: 20 * time.Millisecond, progress: 20 * time.Millisecond}
+	w.every = intervals{expire: 20 * time.Millisecond, clock: 20 * time.Millisecond, checkpoint: time.Hour, publish: time.Hour, rotate: time.Hour, orphans: time.Hour, retain: 20 * time.Millisecond, watch: 20 * time.Millisecond, progress: 20 * time.Millisecond}
 	h.ok(w.Start(h.t.Context()))
 	h.t.Cleanup(func() { h.stops(w) })
 	return w

@@ -12,12 +12,12 @@ import (
 
 // intervals says how often the worker does what no job asks for.
 type intervals struct {
-	expire, clock, checkpoint, publish, rotate, orphans, retain, progress time.Duration
+	expire, clock, checkpoint, publish, rotate, orphans, retain, watch, progress time.Duration
 }
 
 // usual are the intervals outside tests.
 var usual = intervals{
-	expire: 10 * time.Second, clock: 30 * time.Second, checkpoint: time.Hour, publish: 5 * time.Minute, rotate: time.Hour, orphans: time.Hour, retain: time.Hour, progress: time.Second,
+	expire: 10 * time.Second, clock: 30 * time.Second, checkpoint: time.Hour, publish: 5 * time.Minute, rotate: time.Hour, orphans: time.Hour, retain: time.Hour, watch: 2 * time.Second, progress: time.Second,
 }
 
 const (
@@ -38,6 +38,7 @@ func (w *Worker) keepHouse(ctx context.Context) {
 		{"the clock is not right", w.every.clock, w.Clock.Keep},
 		{"leases could not be ended", w.every.expire, w.expire},
 		{"clips over their retention could not be deleted", w.every.retain, w.retain},
+		{"what cameras dropped could not be taken in", w.every.watch, w.watchFolders},
 		{"the log could not be sealed", w.every.checkpoint, w.checkpoint},
 		{"the public log could not be published", w.every.publish, w.publish},
 		{"the object store is not as it must be", w.every.orphans, w.watchObjects},

@@ -18,6 +18,7 @@ import (
 
 	"cliplease/redact"
 	"cliplease/relay"
+	"cliplease/source"
 	"cliplease/storage"
 
 	"github.com/riverqueue/river"
@@ -36,6 +37,8 @@ type Config struct {
 	Version string // of the program, for the record of a redaction
 
 	Witness WitnessConfig // who keeps checkpoints of the log
+
+	Watch source.Folder // Base, Quiet and MaxBytes of the watched folders; no Base: none are watched
 
 	// Clock is what the rest of the process tells the time by; nil makes one from Now.
 	Clock *storage.Clock
@@ -94,6 +97,9 @@ func New(cfg Config) (*Worker, error) {
 	cfg.Name = cmp.Or(cfg.Name, "relay")
 	if cfg.MediaOnly && cfg.Name == "relay" {
 		cfg.Name = "media"
+	}
+	if cfg.Watch.Base != "" && (cfg.Watch.Quiet <= 0 || cfg.Watch.MaxBytes <= 0) {
+		return nil, errors.New("worker: say how long a file in a watched folder must be still, and how large it may be")
 	}
 	return &Worker{Config: cfg, every: usual, orphans: map[string]time.Time{}}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -70,6 +71,11 @@ type Config struct {
 		MaxMB int `yaml:"max_mb"`
 	} `yaml:"upload"`
 
+	Watch struct {
+		Folder string `yaml:"folder"` // holds one folder per camera; empty: "watch" in the data folder
+		Quiet  int    `yaml:"quiet"`  // seconds for which a file must be still before it is taken in
+	} `yaml:"watch"`
+
 	Witness struct {
 		Folder string `yaml:"folder"` // keeps checkpoints of the public log; empty: none
 		URL    string `yaml:"url"`    // takes checkpoints by POST; empty: none
@@ -98,6 +104,7 @@ func defaults() Config {
 	c.SMTP.Security = "starttls"
 	c.SMTP.From = "cliplease@localhost"
 	c.Upload.MaxMB = 500
+	c.Watch.Quiet = 20
 	c.Witness.Leaves = relay.PublicRate
 	c.Log.Level = "info"
 	c.Log.Format = "text"
@@ -292,6 +299,12 @@ func (c Config) check(wrong func(name, format string, args ...any)) {
 	if c.Upload.MaxMB < 1 || c.Upload.MaxMB > 500 {
 		wrong("upload.max_mb", "%d: write 1 to 500", c.Upload.MaxMB)
 	}
+	if c.Watch.Folder != "" && !filepath.IsAbs(c.Watch.Folder) {
+		wrong("watch.folder", "%q: write the whole path, such as /srv/cameras", c.Watch.Folder)
+	}
+	if c.Watch.Quiet < 1 || c.Watch.Quiet > 3600 {
+		wrong("watch.quiet", "%d: write 1 to 3600 seconds", c.Watch.Quiet)
+	}
 	if err := c.witness().Check(); err != nil {
 		wrong("witness.url", "%v", err)
 	}
@@ -337,6 +350,9 @@ func (c Config) redaction() redact.Config {
 	r := c.Redaction
 	return redact.Config{FFmpeg: r.FFmpeg, FFprobe: r.FFprobe, Bwrap: r.Bwrap, Models: r.Models, Threads: r.Threads, MaxSize: int64(c.Upload.MaxMB) << 20}
 }
+
+// watched is the folder that holds one folder per camera.
+func (c Config) watched() string { return cmp.Or(c.Watch.Folder, filepath.Join(c.Data, "watch")) }
 
 func (c Config) witness() worker.WitnessConfig {
 	return worker.WitnessConfig{Folder: c.Witness.Folder, URL: c.Witness.URL, Rate: c.Witness.Leaves}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"cliplease/relay"
+	"cliplease/source"
 	"cliplease/storage"
 )
 
@@ -134,7 +135,7 @@ func For(ctx context.Context, store *storage.Store, site relay.Site, releaseID, 
 	if err != nil {
 		return r, err
 	}
-	b := builder{rel: rel, q: q, agency: agency, clip: clip, copyID: copyID, names: map[string]string{agency.ID: agency.Name, "relay": "The relay", "command line": "A person at the relay's command line"}, links: map[string]string{}}
+	b := builder{rel: rel, q: q, agency: agency, clip: clip, copyID: copyID, names: map[string]string{agency.ID: agency.Name, "relay": "The relay", "command line": "A person at the relay's command line", source.FolderActor: "A camera, by its watched folder"}, links: map[string]string{}}
 	tokens, err := db.Manifests(ctx, releaseID)
 	if err != nil {
 		return r, err

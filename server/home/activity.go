@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cliplease/relay"
+	"cliplease/source"
 	"cliplease/templates"
 
 	"github.com/gin-gonic/gin"
@@ -103,7 +104,7 @@ func (s *Server) lines(ctx context.Context, zone *time.Location, entries []relay
 
 // names are what ids stand for on the pages of members: people, agencies and cameras.
 func (s *Server) names(ctx context.Context) (map[string]string, error) {
-	out := map[string]string{"relay": "The relay", "command line": "The command line"}
+	out := map[string]string{"relay": "The relay", "command line": "The command line", source.FolderActor: "A watched folder"}
 	members, err := s.db.Members(ctx)
 	if err != nil {
 		return nil, err

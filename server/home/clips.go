@@ -3,6 +3,7 @@ package home
 import (
 	"errors"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -78,6 +79,21 @@ func (s *Server) Clips(c *gin.Context) error {
 		last := &p.Days[len(p.Days)-1]
 		last.Clips = append(last.Clips, row)
 	}
+	for _, v := range cameras {
+		if s.watch == "" || p.Camera != "" && p.Camera != v.ID {
+			continue
+		}
+		files, err := source.RefusedIn(s.watch, v.Handle)
+		if err != nil {
+			s.log.Error("refused files cannot be listed", "error", err)
+			p.RefusedUnknown = true
+		}
+		for _, f := range files {
+			if at := f.At.In(location(v.Zone)); p.Day == "" || at.Format(time.DateOnly) == p.Day {
+				p.Refused = append(p.Refused, templates.RefusedFile{Name: f.Name, Camera: v.Name, Reason: f.Reason, Size: f.Size, At: at})
+			}
+		}
+	}
 	return page(c, "clips", p)
 }
 
@@ -147,6 +163,9 @@ func (s *Server) Cameras(c *gin.Context) error {
 			ID: v.ID, Handle: v.Handle, Name: v.Name, Zone: v.Zone, OffsetSeconds: int(v.ClockOffset / time.Second), Interior: v.Interior, Masks: len(v.Masks), RetainDays: v.RetainDays,
 			Now: s.now().In(location(v.Zone)),
 		})
+		if s.watch != "" && p.Manage {
+			p.Cameras[len(p.Cameras)-1].Folder = filepath.Join(s.watch, v.Handle)
+		}
 	}
 	return page(c, "cameras", p)
 }

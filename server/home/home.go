@@ -34,6 +34,7 @@ type Config struct {
 	Log       *slog.Logger
 	MaxUpload int64          // bytes of one clip
 	Clock     *storage.Clock // nil: the machine's clock is not watched
+	Watch     string         // holds the folders that cameras drop into; empty: none are watched
 }
 
 // Server holds the handlers. They return errors, which the server's router translates.
@@ -47,6 +48,7 @@ type Server struct {
 	log       *slog.Logger
 	maxUpload int64
 	clock     *storage.Clock
+	watch     string
 	passkeys  *webauthn.WebAuthn
 }
 
@@ -66,7 +68,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		store: cfg.Store, db: cfg.Store.DB, site: cfg.Site, media: cfg.Media, version: cfg.Version,
-		now: cfg.Now, log: cfg.Log, maxUpload: cfg.MaxUpload, clock: cfg.Clock, passkeys: passkeys,
+		now: cfg.Now, log: cfg.Log, maxUpload: cfg.MaxUpload, clock: cfg.Clock, watch: cfg.Watch, passkeys: passkeys,
 	}, nil
 }
 

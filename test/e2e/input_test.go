@@ -128,6 +128,51 @@ func TestUpload(t *testing.T) {
 	w.refused(upload("text.mp4", bytes.Repeat([]byte("no video "), 500)), 422, "an upload that is no video")
 }
 
+// TestWatchedFolder drops clips as a camera does, also while the relay is down.
+func TestWatchedFolder(t *testing.T) {
+	w := settled(t, small, "CLIPLEASE_WATCH_QUIET=1")
+	path, err := clip()
+	w.must(err)
+	raw, err := os.ReadFile(path)
+	w.must(err)
+	start := w.start.AddDate(0, 0, -5).UTC()
+	folder, name := filepath.Join(w.relay.Data, "watch", camera), start.Format("20060102T150405Z")+".mp4"
+	drop := func() {
+		w.must(os.MkdirAll(folder, 0o700))
+		w.must(os.WriteFile(filepath.Join(folder, name), raw, 0o600))
+	}
+	gone := func() {
+		w.must(driver.Until(w.ctx, func() (bool, error) {
+			_, err := os.Stat(filepath.Join(folder, name))
+			return os.IsNotExist(err), nil
+		}))
+	}
+	drop()
+	c, err := w.find(name)
+	w.must(err)
+	if c.State != relay.ClipReady || !c.Start.Equal(start) {
+		t.Errorf("the clip is %s (%s) and starts at %s, want %s", c.State, c.Reason, c.Start, start)
+	}
+	gone()
+
+	w.relay.Kill()
+	drop() // what a crash between recording and removing leaves, too
+	w.must(os.WriteFile(filepath.Join(folder, "letter.mp4"), bytes.Repeat([]byte("no video "), 500), 0o600))
+	w.must(w.relay.Start(w.ctx))
+	gone()
+	w.must(driver.Until(w.ctx, func() (bool, error) {
+		_, err := os.Stat(filepath.Join(folder, "refused", "letter.mp4"))
+		return err == nil, nil
+	}))
+	w.must(w.relay.With(w.ctx, func(s *storage.Store) error {
+		all, err := s.DB.Clips(w.ctx, storage.ClipFilter{})
+		if n := len(all); err == nil && n != 2 {
+			t.Errorf("%d clips, want the one that was brought and the one that was dropped", n)
+		}
+		return err
+	}))
+}
+
 // TestRedact runs the engine on one file, without a server.
 func TestRedact(t *testing.T) {
 	w := bare(t, small)
