@@ -336,6 +336,8 @@ func TestUpload(t *testing.T) {
 	send(good, video).want(409)
 	send("camera=nothing&name=door.mp4&start=2026-01-05T14:05:00", video).refused("camera")
 	send("camera="+h.Camera.ID+"&name=door.mp4&start=today", video).refused("start")
+	send("camera="+h.Camera.ID+"&name=door.mp4&start=", video).refused("start")
+	send("camera="+h.Camera.ID+"&name=20260105_140500.mp4&start=", video).want(409) // the same moment, by its name
 	send("camera="+h.Camera.ID+"&name=door.mp4&start=2126-01-05T14:05:00", video).refused("start")
 	send("camera="+h.Camera.ID+"&name=door.mp4&start=2026-01-05T15:05:00", []byte("PK\x03\x04"+strings.Repeat("x", 4000))).refused("file")
 	send("camera="+h.Camera.ID+"&name=door.mp4&start=2026-01-05T15:05:00", nil).refused("file")

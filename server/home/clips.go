@@ -112,16 +112,23 @@ func clipState(clip relay.Clip) string {
 }
 
 // Upload handles POST /clips?camera=&start=&name= with the file as its body. The body goes
-// straight into the vault. start is RFC 3339, or the camera's local time.
+// straight into the vault. start is RFC 3339, or the camera's local time;
+// empty, the name of the file must tell it.
 func (s *Server) Upload(c *gin.Context) error {
 	ctx := c.Request.Context()
 	camera, err := s.db.Camera(ctx, c.Query("camera"))
 	if err != nil {
 		return relay.Invalid("camera", "Choose the camera that took this clip.")
 	}
-	start, err := moment("start", c.Query("start"), location(camera.Zone), relay.Clip{})
-	if err != nil {
-		return err
+	var start time.Time
+	if text := c.Query("start"); text != "" {
+		if start, err = moment("start", text, location(camera.Zone), relay.Clip{}); err != nil {
+			return err
+		}
+	} else if at, ok := source.StartIn(filepath.Base(c.Query("name")), location(camera.Zone)); ok {
+		start = at
+	} else {
+		return relay.Invalid("start", "Say when the clip starts: the name of its file does not tell it.")
 	}
 	if c.Request.ContentLength > s.maxUpload {
 		return relay.Invalid("file", "This file has %s; the relay takes clips of up to %s.", templates.Size(c.Request.ContentLength), templates.Size(s.maxUpload))

@@ -199,6 +199,30 @@ func TestUpload(t *testing.T) {
 	if clips != "1" {
 		t.Errorf("%s clips", clips)
 	}
+
+	// Several files are dropped: each starts when its name says. One that is wrong holds up no other.
+	b.visit("/clips")
+	b.eval("document.querySelector('form[data-upload]').closest('details').open = true")
+	drop := `(() => { const d = new DataTransfer(); for (const [name, body] of %s) d.items.add(new File([body], name));
+		document.querySelector('form[data-upload]').dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: d })); })()`
+	b.eval(fmt.Sprintf(drop, `[["20261101_101500.mp4", "text ".repeat(500)], ["2026-11-01_11-15-00.mp4", "\0\0\0 ftypisom" + "video ".repeat(500)], ["door.mp4", "\0\0\0 ftypisom" + "video ".repeat(500)]]`))
+	b.says("20261101_101500.mp4", "2026-11-01_11-15-00.mp4")
+	b.look("clips-dropped")
+	b.fill("#start", "2026-11-01T10:00:00")
+	b.click("form[data-upload] button")
+	b.awaitText("Several clips do not start at one moment")
+	b.fill("#start", "")
+	b.click("form[data-upload] button")
+	b.awaitText("1 of 3 files were uploaded.")
+	b.says("20261101_101500.mp4 This is text", "door.mp4 Say when the clip starts")
+	b.look("clips-partly")
+	if got := b.eval("[...document.querySelector('#file').files].map((f) => f.name).join()"); got != "20261101_101500.mp4,door.mp4" {
+		t.Errorf("still chosen: %s", got)
+	}
+	b.visit("/clips?day=2026-11-01")
+	if got := b.eval("document.querySelectorAll('li.card').length"); got != "1" {
+		t.Errorf("%s clips of the day", got)
+	}
 	b.forgive("422")
 	b.clean()
 }
