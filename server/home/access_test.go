@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -315,6 +317,26 @@ func TestInvite(t *testing.T) {
 	if m := members[1]; m.Name != "Grace" || m.Email != "grace@home.example" || m.Role != relay.RoleApprover {
 		t.Errorf("joined as %+v", m)
 	}
+}
+
+// TestRefusedFiles: what a watched folder could not take in is shown with its reason, as text.
+func TestRefusedFiles(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	h.Furnish()
+	p.page("/clips").silent("Could not be taken in")
+	folder := filepath.Join(h.Watch, h.Camera.Handle, "refused")
+	p.ok(os.MkdirAll(folder, 0o700))
+	p.ok(os.WriteFile(filepath.Join(folder, "letter.mp4"), []byte("letter"), 0o600))
+	p.ok(os.WriteFile(filepath.Join(folder, "letter.mp4.why.txt"), []byte("This is <b>text</b>, not a video.\n"), 0o600))
+	p.page("/clips").says("Could not be taken in", "letter.mp4", "This is <b>text</b>, not a video.")
+	p.page("/clips?day=2020-01-01").silent("letter.mp4")
+	p.page("/cameras").says(filepath.Dir(folder))
+	p.ok(os.RemoveAll(folder))
+	p.ok(os.Symlink(t.TempDir(), filepath.Join(h.Watch, "other")))
+	p.ok(os.RemoveAll(filepath.Dir(folder)))
+	p.ok(os.Symlink(filepath.Join(h.Watch, "other"), filepath.Dir(folder)))
+	p.page("/clips").says("watched folder cannot be read")
 }
 
 // TestUpload: a file goes straight into the vault; what is no video is refused at once.

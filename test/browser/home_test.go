@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -199,6 +201,11 @@ func TestUpload(t *testing.T) {
 	if clips != "1" {
 		t.Errorf("%s clips", clips)
 	}
+
+	refused := filepath.Join(h.Watch, h.Camera.Handle, "refused")
+	b.ok(os.MkdirAll(refused, 0o700))
+	b.ok(os.WriteFile(filepath.Join(refused, "20261101_101500-a-rather-long-name-of-a-recorder.mp4"), []byte("text"), 0o600))
+	b.ok(os.WriteFile(filepath.Join(refused, "20261101_101500-a-rather-long-name-of-a-recorder.mp4.why.txt"), []byte("This is text, not a video."), 0o600))
 
 	// Several files are dropped: each starts when its name says. One that is wrong holds up no other.
 	b.visit("/clips")

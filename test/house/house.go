@@ -35,6 +35,7 @@ type House struct {
 	Server *server.Server
 	Agency relay.Agency
 	Camera relay.Camera
+	Watch  string // holds the folders that cameras drop into
 	kid    string
 	clock  clock
 }
@@ -71,14 +72,16 @@ func New(t testing.TB) *House {
 		t.Fatal(err)
 	}
 	h := &House{T: t, Site: relay.NewSite("localhost", port, false), Addr: l.Addr().String()}
-	h.Store, err = storage.Open(context.Background(), storage.Config{Dir: filepath.Join(t.TempDir(), "data"), Site: h.Site})
+	dir := t.TempDir()
+	h.Watch = filepath.Join(dir, "watch")
+	h.Store, err = storage.Open(context.Background(), storage.Config{Dir: filepath.Join(dir, "data"), Site: h.Site})
 	h.ok(err)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
 	h.Server, err = server.New(server.Config{
-		Store: h.Store, Site: h.Site, Version: "test", MaxUpload: 50 << 20, Now: h.Now, Log: log,
+		Store: h.Store, Site: h.Site, Version: "test", MaxUpload: 50 << 20, Watch: h.Watch, Now: h.Now, Log: log,
 		Ready: func(context.Context) []server.Check { return nil },
 	})
 	h.ok(err)
