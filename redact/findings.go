@@ -65,9 +65,9 @@ func (w *workState) unsure() {
 		why, detail string
 		is          func(lookState) bool
 	}{
-		{WhyDark, "It is too dark here to be sure that nothing was missed.", func(s lookState) bool { return s.Luma < 40 }},
-		{WhyDark, "The camera filmed in infrared here, in which faces are harder to find.", func(s lookState) bool { return s.Luma >= 40 && s.Colour < 1.2 }},
-		{WhyBlurred, "It is too blurred here to be sure that nothing was missed.", func(s lookState) bool { return s.Detail < 1.2 && s.Luma >= 40 }},
+		{WhyDark, "It is too dark here to be sure that nothing was missed.", func(s lookState) bool { return s.Luma < dim }},
+		{WhyDark, "The camera filmed in infrared here, in which faces are harder to find.", func(s lookState) bool { return s.Luma >= dim && s.Colour < 1.2 }},
+		{WhyBlurred, "It is too blurred here to be sure that nothing was missed.", func(s lookState) bool { return s.Detail < 1.2 && s.Luma >= dim }},
 		{WhyCrowd, "Many small faces are here; more of them may have been missed.", func(s lookState) bool { return small[s.I] >= crowd }},
 	} {
 		from := -1
@@ -89,6 +89,9 @@ func (w *workState) unsure() {
 		}
 	}
 }
+
+// dim is the mean brightness, of 255, below which the detectors are known to miss more.
+const dim = 60
 
 // crowd is how many small faces at once make it likely that there are more.
 const crowd = 5

@@ -36,7 +36,7 @@ var Table = []Spec{
 	},
 	{
 		Name: "retinaface-second", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
-		Levels: []Level{{1, 300}}, Threshold: 0.4, Large: 0.6, family: retinaface,
+		Levels: []Level{{1, 300}}, Threshold: 0.3, Large: 0.6, family: retinaface,
 	},
 	{
 		Name: "retinaface-left", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face, Turns: 1,
@@ -63,8 +63,12 @@ var Table = []Spec{
 		Levels: []Level{{1, 0}}, Threshold: 0.6, Large: 0.6, family: ppocr,
 	},
 	{
+		Name: "ppocr-far", Model: "ppocr-v4-det.onnx", Licence: "Apache-2.0", Finds: Plate,
+		Levels: []Level{{1.5, 160}}, Threshold: 0.6, Large: 0.6, family: ppocr,
+	},
+	{
 		Name: "posenet-second", Model: "posenet.onnx", Licence: "Apache-2.0", Finds: Face,
-		Levels: []Level{{0.75, 0}}, Threshold: 0.4, Large: 0.6, family: posenet,
+		Levels: []Level{{0.75, 0}}, Threshold: 0.25, Large: 0.6, family: posenet,
 	},
 	{
 		Name: "ppocr-second", Model: "ppocr-v4-det.onnx", Licence: "Apache-2.0", Finds: Plate,
