@@ -381,6 +381,10 @@ func TestDraft(t *testing.T) {
 			q.Claims.Scope.To, q.Claims.Scope.MaxDuration, c.Duration, d.To = d.From.Add(time.Hour), 3600, 2*time.Hour, d.From.Add(MaxWindow+1)
 		}},
 		{"style", func(d *Draft, _ *Request, _ *Clip) { d.Style = "mosaic" }},
+		{"", func(d *Draft, _ *Request, _ *Clip) {
+			d.Edits = json.RawMessage(`[{"kind":"box","keys":[{"at_ns":0,"x":0,"y":0,"w":1,"h":1}],"follow":true}]`)
+		}},
+		{"edits", func(d *Draft, _ *Request, _ *Clip) { d.Edits = json.RawMessage(`[{"kind":"exception"}]`) }},
 		{"recipients", func(d *Draft, _ *Request, _ *Clip) { d.Recipients = nil }},
 		{"recipients", func(d *Draft, _ *Request, _ *Clip) { d.Recipients[0].Addr = "b@pd.example" }},
 		{"recipients", func(d *Draft, _ *Request, _ *Clip) { d.Recipients = append(d.Recipients, d.Recipients[0]) }},

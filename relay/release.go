@@ -63,7 +63,7 @@ type Draft struct {
 	MaxViews   int             `json:"max_views"`           // for each recipient
 	Download   bool            `json:"download"`            // whether the recipient is offered a file to keep
 	Confirmed  bool            `json:"confirmed,omitempty"` // the member read why the rules hold the request
-	Edits      json.RawMessage `json:"edits,omitempty"`     // regions that a person added; understood by the redactor
+	Edits      json.RawMessage `json:"edits,omitempty"`     // regions that a person added: a list of [Edit]
 }
 
 // Check says why d cannot be made from request r and clip c at now, or nil.
@@ -107,6 +107,9 @@ func (d Draft) Check(r Request, c Clip, now time.Time) error {
 		if slices.Contains(d.Recipients[:i], x) {
 			return Invalid("recipients", "A recipient is named twice.")
 		}
+	}
+	if _, err := ParseEdits(d.Edits, d.To.Sub(d.From)); err != nil {
+		return err
 	}
 	return r.Terms().check(d, r, now)
 }
@@ -157,7 +160,8 @@ type Summary struct {
 	FPS        float64            `json:"fps"`
 	Width      int                `json:"width"`
 	Height     int                `json:"height"`
-	Tracks     map[string]int     `json:"tracks"` // by kind: face, plate, manual, mask
+	Tracks     map[string]int     `json:"tracks"`          // by kind: face, plate, edit, mask
+	Spans      []TrackSpan        `json:"spans,omitempty"` // at most [MaxSpans] of the tracks, those that are least certain
 	Findings   []Doubt            `json:"findings"`
 	Gates      []Gate             `json:"gates"`
 	Detectors  []Tool             `json:"detectors"`
@@ -168,11 +172,23 @@ type Summary struct {
 	Seconds    map[string]float64 `json:"seconds"` // by stage
 }
 
+// MaxSpans is of how many tracks a summary says when they are seen.
+const MaxSpans = 100
+
+// TrackSpan is one thing that is hidden, from when to when.
+type TrackSpan struct {
+	Kind string  `json:"kind"` // as in [Summary.Tracks]
+	From float64 `json:"from"` // seconds from the start of the release copy
+	To   float64 `json:"to"`
+	Sure string  `json:"sure"` // "clear", "fair" or "faint"; empty where a person drew it
+}
+
 // Doubt is a moment at which the redactor was unsure.
 type Doubt struct {
-	At   float64 `json:"at"` // seconds from the start of the release copy
-	Kind string  `json:"kind"`
-	Why  string  `json:"why"`
+	At    float64 `json:"at"`              // seconds from the start of the release copy
+	Until float64 `json:"until,omitempty"` // seconds; zero where it is one moment
+	Kind  string  `json:"kind"`
+	Why   string  `json:"why"`
 }
 
 // Gate is one check that a release copy had to pass.

@@ -1,6 +1,9 @@
 package templates
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Join is the page on which a new member makes a first passkey.
 type Join struct{ Layout }
@@ -244,6 +247,7 @@ type Release struct {
 	Keeps        string // for how long the agency says it keeps the copy
 	Onward       []string
 	Form         *DraftForm
+	Edits        string  // what was drawn, as JSON; empty where nothing can be drawn
 	Closed       bool    // the request cannot be answered any more
 	Quorum       *Quorum // nil when one signature is enough
 	NotBefore    string  // until when and why nothing can be approved; empty otherwise
@@ -303,6 +307,26 @@ type Summary struct {
 	Passed                int // checks
 	Failed                []FailedCheck
 	Doubts                []Moment
+	Lanes                 []Lane // of the timeline
+	MoreLanes             int    // tracks that the timeline leaves out
+}
+
+// Seconds is how long the copy runs.
+func (s Summary) Seconds() float64 {
+	if s.FPS <= 0 {
+		return 0
+	}
+	return math.Round(float64(s.Frames)/s.FPS*1000) / 1000
+}
+
+// Length is how long the track is hidden.
+func (l Lane) Length() float64 { return math.Round((l.To-l.From)*1000) / 1000 }
+
+// Lane is one track of the timeline. Times are in seconds from the start.
+type Lane struct {
+	Name, Sure string
+	From, To   float64
+	Doubts     []float64
 }
 
 // FailedCheck is a check that a release copy did not pass.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -285,8 +287,9 @@ func summaryOf(r redact.Report, rel relay.Release, camera relay.Camera, version 
 		if why == "" {
 			why = f.Why
 		}
-		s.Findings = append(s.Findings, relay.Doubt{At: f.At, Kind: f.Kind, Why: why})
+		s.Findings = append(s.Findings, relay.Doubt{At: f.At, Until: f.Until, Kind: f.Kind, Why: why})
 	}
+	s.Spans = spansOf(r)
 	for _, g := range r.Gates {
 		s.Gates = append(s.Gates, relay.Gate(g))
 	}
@@ -299,6 +302,39 @@ func summaryOf(r redact.Report, rel relay.Release, camera relay.Camera, version 
 		s.Tools = append(s.Tools, relay.Tool{Name: name, Version: r.Tools[name]})
 	}
 	return s
+}
+
+// spansOf says when each track is hidden. Of more tracks than a summary holds, those that most
+// need a person's look stay.
+func spansOf(r redact.Report) []relay.TrackSpan {
+	var spans []relay.TrackSpan
+	for _, t := range r.Tracks {
+		if len(t.Frames) == 0 || r.FPS <= 0 {
+			continue
+		}
+		at := func(frame int) float64 { return math.Round(float64(frame)/r.FPS*1000) / 1000 }
+		s := relay.TrackSpan{Kind: t.Kind, From: at(t.Frames[0].I), To: at(t.Frames[len(t.Frames)-1].I + 1)}
+		if t.Kind != "edit" {
+			best := 0.0
+			for _, b := range t.Frames {
+				best = max(best, b.Score)
+			}
+			switch {
+			case best >= 0.8:
+				s.Sure = "clear"
+			case best >= 0.5:
+				s.Sure = "fair"
+			default:
+				s.Sure = "faint"
+			}
+		}
+		spans = append(spans, s)
+	}
+	rank := map[string]int{"": 0, "faint": 1, "fair": 2, "clear": 3}
+	slices.SortStableFunc(spans, func(a, b relay.TrackSpan) int { return cmp.Compare(rank[a.Sure], rank[b.Sure]) })
+	spans = spans[:min(len(spans), relay.MaxSpans)]
+	slices.SortStableFunc(spans, func(a, b relay.TrackSpan) int { return cmp.Compare(a.From, b.From) })
+	return spans
 }
 
 // made is what one attempt put into the stores.

@@ -2,10 +2,13 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -135,9 +138,6 @@ func TestPrepareFails(t *testing.T) {
 			h.ok(err)
 			h.ok(os.WriteFile(path, b[:len(b)-1], 0o600))
 		}, "changed or damaged"},
-		{"edits that mean nothing", redact.Config{}, func(_ *home, _ relay.Clip, d *relay.Draft) {
-			d.Edits = json.RawMessage(`[{"kind":"box","nonsense":1}]`)
-		}, "edits cannot be read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newHome(t)
@@ -222,5 +222,57 @@ func TestLeftovers(t *testing.T) {
 	}
 	if n := len(h.objects()); n != before {
 		t.Errorf("%d objects stay of a release that was given up", n-before)
+	}
+}
+
+// TestPlanOf: what a person drew reaches the redactor as it was drawn, and what means nothing is
+// refused.
+func TestPlanOf(t *testing.T) {
+	start := time.Date(2026, 11, 2, 20, 0, 0, 0, time.UTC)
+	d := relay.Draft{From: start.Add(time.Second), To: start.Add(5 * time.Second), Style: relay.StyleBlur, Targets: []string{"faces", "plates"},
+		Edits: json.RawMessage(`[{"kind":"box","follow":true,"keys":[{"at_ns":1500000000,"x":0.1,"y":0.2,"w":0.3,"h":0.4}]},{"kind":"outside","points":[{"x":0,"y":0},{"x":1,"y":0},{"x":1,"y":1}]}]`)}
+	if _, err := relay.ParseEdits(d.Edits, d.To.Sub(d.From)); err != nil {
+		t.Fatal(err)
+	}
+	p, err := planOf(d, relay.Clip{Start: start}, relay.Camera{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []redact.Edit{
+		{Kind: redact.EditBox, Follow: true, Keys: []redact.Key{{At: 1500 * time.Millisecond, X: 0.1, Y: 0.2, W: 0.3, H: 0.4}}},
+		{Kind: redact.EditOutside, Points: []redact.Point{{X: 0, Y: 0}, {X: 1, Y: 0}, {X: 1, Y: 1}}},
+	}
+	if !reflect.DeepEqual(p.Edits, want) {
+		t.Errorf("the plan has %+v, want %+v", p.Edits, want)
+	}
+	for _, edits := range []string{`[{"kind":"box","nonsense":1}]`, `[{"kind":"box"}]`, `{`} {
+		d.Edits = json.RawMessage(edits)
+		if _, err := planOf(d, relay.Clip{Start: start}, relay.Camera{}); !errors.Is(err, errPlan) {
+			t.Errorf("%s: %v", edits, err)
+		}
+	}
+}
+
+// TestSpans: of more tracks than a summary holds, those stay that most need a look.
+func TestSpans(t *testing.T) {
+	r := redact.Report{FPS: 10}
+	for i := range 200 {
+		r.Tracks = append(r.Tracks, redact.Track{Kind: "face", Frames: []redact.Box{{I: i, Score: 0.9}, {I: i + 9, Score: 0.2}}})
+	}
+	r.Tracks[199].Frames = []redact.Box{{I: 199, Score: 0.3}}
+	r.Tracks = append(r.Tracks, redact.Track{Kind: "edit", Frames: []redact.Box{{I: 3}}}, redact.Track{Kind: "plate", Frames: []redact.Box{{I: 5, Score: 0.6}}}, redact.Track{Kind: "face"})
+	spans := spansOf(r)
+	if len(spans) != relay.MaxSpans {
+		t.Fatalf("%d spans", len(spans))
+	}
+	for _, want := range []relay.TrackSpan{
+		{Kind: "face", From: 0, To: 1, Sure: "clear"}, {Kind: "face", From: 19.9, To: 20, Sure: "faint"}, {Kind: "edit", From: 0.3, To: 0.4}, {Kind: "plate", From: 0.5, To: 0.6, Sure: "fair"},
+	} {
+		if !slices.Contains(spans, want) {
+			t.Errorf("%+v is not among the spans", want)
+		}
+	}
+	if !slices.IsSortedFunc(spans, func(a, b relay.TrackSpan) int { return cmp.Compare(a.From, b.From) }) {
+		t.Error("the spans are not in the order of time")
 	}
 }

@@ -232,6 +232,12 @@ func (s *Server) Release(c *gin.Context) error {
 		}
 	}
 	p.CanSign = p.NotBefore == "" && (p.Quorum == nil || !p.Quorum.Mine) && role.CanSign() && rel.State == relay.ReleaseInReview && open && p.Summary != nil && len(p.Summary.Failed) == 0
+	if p.CanEdit && rel.State == relay.ReleaseInReview {
+		p.Edits, p.Scripts = "[]", append(p.Scripts, "editor.js")
+		if len(rel.Draft.Edits) > 0 {
+			p.Edits = string(rel.Draft.Edits)
+		}
+	}
 	if p.CanEdit {
 		if p.Form, err = s.draftForm(ctx, q, camera, &rel); err != nil {
 			return err
@@ -303,8 +309,36 @@ func summary(rel relay.Release) (*templates.Summary, error) {
 		}
 		out.Doubts = append(out.Doubts, templates.Moment{At: d.At, Kind: doubtKind(d.Kind), Why: doubtWhy(d.Why)})
 	}
+	count := map[string]int{}
+	for _, t := range v.Spans {
+		count[t.Kind]++
+		lane := templates.Lane{Name: fmt.Sprintf("%s %d", laneName(t.Kind), count[t.Kind]), From: t.From, To: t.To, Sure: sureWords[t.Sure]}
+		for _, d := range v.Findings {
+			if d.Kind == t.Kind && d.At >= t.From && d.At <= t.To {
+				lane.Doubts = append(lane.Doubts, d.At)
+			}
+		}
+		out.Lanes = append(out.Lanes, lane)
+	}
+	for _, n := range v.Tracks {
+		out.MoreLanes += n
+	}
+	out.MoreLanes -= len(v.Spans) + v.Tracks["mask"]
 	return out, nil
 }
+
+func laneName(kind string) string {
+	switch kind {
+	case "face":
+		return "Face"
+	case "plate":
+		return "Plate"
+	}
+	return "Drawn by you"
+}
+
+// sureWords say how well the detectors saw something at its best moment.
+var sureWords = map[string]string{"clear": "seen clearly", "fair": "seen fairly well", "faint": "seen faintly", "": "as you drew it"}
 
 func doubtKind(kind string) string {
 	switch kind {
@@ -388,7 +422,12 @@ func (s *Server) Edit(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	d.Edits = rel.Draft.Edits
+	if f.Edits == nil {
+		f.Edits = rel.Draft.Edits
+	}
+	if err := d.Redraw(f.Edits, rel.Draft.From); err != nil {
+		return err
+	}
 	if err := s.db.EditRelease(ctx, rel.ID, d, member(c).ID, s.now()); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package home
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -238,6 +239,8 @@ type draft struct {
 	Download   string   `json:"download"`  // "yes" or "no"
 	Style      string   `json:"style"`     // "blur" or "solid"
 	Confirmed  bool     `json:"confirmed"` // read why the rules hold the request
+
+	Edits json.RawMessage `json:"edits"` // what was drawn, on the window before it was changed; absent: as it was
 }
 
 // Prepare handles POST /requests/:id/prepare with a [draft].
@@ -257,6 +260,9 @@ func (s *Server) Prepare(c *gin.Context) error {
 	}
 	d, err := s.draft(ctx, f, q, clip)
 	if err != nil {
+		return err
+	}
+	if err := d.Redraw(f.Edits, d.From); err != nil {
 		return err
 	}
 	rel, err := s.db.PrepareRelease(ctx, q.ID, clip.ID, d, member(c).ID, s.now())

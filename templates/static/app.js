@@ -5,7 +5,7 @@
 
 const cliplease = {
 	// values reads a form as JSON. data-type on a field says what it is: "int", "bool" (anything typed), "list" (each
-	// checked box adds its value) or "lines" (one entry a line). A lone checkbox is a boolean.
+	// checked box adds its value), "lines" (one entry a line) or "json". A lone checkbox is a boolean.
 	values(form) {
 		const out = {};
 		for (const el of form.elements) {
@@ -25,6 +25,8 @@ const cliplease = {
 				out[el.name] = el.value.trim() !== "" && Number.isInteger(n) ? n : 0;
 			} else if (el.dataset.type === "lines") {
 				out[el.name] = el.value.split(/[\n,]/).map((s) => s.trim()).filter(Boolean);
+			} else if (el.dataset.type === "json") {
+				out[el.name] = JSON.parse(el.value);
 			} else {
 				out[el.name] = el.value;
 			}

@@ -304,9 +304,12 @@ if (review) {
 	const main = review.querySelector("[data-main]"), beside = review.querySelector("[data-beside]");
 	const play = review.querySelector("[data-play]"), clock = review.querySelector("[data-clock]");
 	const frame = 1 / (Number(review.dataset.fps) || 30);
-	const moments = [...document.querySelectorAll("[data-seek]")].map((b) => Number(b.dataset.seek)).sort((a, b) => a - b);
+	const scrub = review.querySelector("[data-scrub]"), heads = review.querySelectorAll("[data-head]");
+	const moments = [...document.querySelectorAll("[data-doubts] [data-seek]")].map((b) => Number(b.dataset.seek)).sort((a, b) => a - b);
 	const follow = () => {
 		if (beside && Math.abs(beside.currentTime - main.currentTime) > (main.paused ? frame / 2 : 0.1)) beside.currentTime = main.currentTime;
+		if (scrub) scrub.value = main.currentTime;
+		for (const line of heads) for (const end of ["x1", "x2"]) line.setAttribute(end, main.currentTime);
 		clock.textContent = Math.floor(main.currentTime / 60) + ":" + (main.currentTime % 60).toFixed(1).padStart(4, "0");
 	};
 	const seek = (t) => {
@@ -337,7 +340,17 @@ if (review) {
 	for (const button of document.querySelectorAll("[data-seek]")) {
 		button.addEventListener("click", () => {
 			seek(Number(button.dataset.seek));
-			main.scrollIntoView({ block: "center" });
+			if (!review.contains(button)) main.scrollIntoView({ block: "center" });
+		});
+	}
+	for (const button of review.querySelectorAll("[data-jump]")) button.addEventListener("click", () => jump(Number(button.dataset.jump)));
+	if (scrub) scrub.addEventListener("input", () => seek(Number(scrub.value)));
+	// A lane goes to where it is touched, or to the mark beside that place.
+	for (const lane of review.querySelectorAll("[data-lane]")) {
+		lane.addEventListener("click", (event) => {
+			const b = lane.getBoundingClientRect(), length = lane.viewBox.baseVal.width, t = (event.clientX - b.left) / b.width * length;
+			const marks = [...lane.querySelectorAll("[data-mark]")].map((m) => Number(m.dataset.mark));
+			seek(marks.find((m) => Math.abs(m - t) / length * b.width < 14) ?? t);
 		});
 	}
 	review.querySelector("[data-speed]").addEventListener("change", (event) => {

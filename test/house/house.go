@@ -208,6 +208,7 @@ func (h *House) Work(releaseID string, change func(*relay.Summary)) relay.Releas
 	s := relay.Summary{
 		Frames: 200, FPS: 25, Width: 640, Height: 360, Tracks: map[string]int{"face": 2, "plate": 1},
 		Gates:     []relay.Gate{{Name: "streams", OK: true}, {Name: "metadata", OK: true}, {Name: "second look", OK: true}},
+		Spans:     []relay.TrackSpan{{Kind: "face", From: 0.4, To: 3.2, Sure: "faint"}, {Kind: "face", From: 2, To: 8, Sure: "clear"}, {Kind: "plate", From: 4, To: 6.5, Sure: "fair"}},
 		Findings:  []relay.Doubt{{At: 2.4, Kind: "face", Why: "weak"}, {At: 6.08, Kind: "plate", Why: "lost"}},
 		Detectors: []relay.Tool{{Name: "faces", SHA256: strings.Repeat("a", 64)}}, Tools: []relay.Tool{{Name: "ffmpeg", Version: "test"}}, SourceSHA: strings.Repeat("b", 64),
 	}
