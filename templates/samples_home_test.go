@@ -47,7 +47,7 @@ func homeSamples() map[string][]any {
 		Layout: l, ReleaseRow: row, Request: card, Phase: "review", Zone: "UTC", Style: "blur", MaxViews: 5, LeaseEnds: at, Keeps: "30 days", Onward: []string{"To nobody."}, Form: form, NeedsLook: true,
 		Copies:   []CopyView{{ID: "x1", Recipient: "Det. Miller", Address: "m@pd.example", Size: 5, SHA256: "ab", Video: "/v1"}, {ID: "x2", Recipient: "Lab", Video: "/v2"}},
 		Original: "/original", Summary: &Summary{Frames: 200, FPS: 25, Faces: 1, Plates: 2, Areas: 1, Passed: 3, Doubts: []Moment{{At: 62.04, Kind: "A face", Why: "unsure"}}, Lanes: []Lane{{"Face 1", "seen clearly", 0.5, 3, []float64{1}}, {"Drawn by you 1", "as you drew it", 0, 8, nil}}, MoreLanes: 2},
-		Edits: `[{"kind":"area","points":[]}]`,
+		Edits:   `[{"kind":"area","points":[]}]`,
 		CanSign: true, CanEdit: true, CanDiscard: true, CanPreview: true, Compulsory: true, Log: []LogLine{{At: at, Words: "Something.", Link: "/clips"}, {At: at, Words: "More."}},
 	}
 	failing := review

@@ -27,10 +27,10 @@
 	const round = (v) => Math.round(v * 1e5) / 1e5;
 	const kindOf = (e) => (e.kind !== "box" ? e.kind : e.follow ? "follow" : "stay");
 	const kinds = {
-		follow: "Hide it, and follow where it goes",
-		stay: "Hide this place; moves only where you move it",
-		area: "Hide this area for the whole clip",
-		outside: "Hide everything except this area",
+		follow: "Hide it and follow it",
+		stay: "Hide it, held in place",
+		area: "Hide this area all the time",
+		outside: "Hide everything but this",
 	};
 
 	function rectOf(e) {
@@ -316,7 +316,7 @@
 	});
 	undo.addEventListener("click", () => {
 		edits = JSON.parse(history.pop());
-		chosen = -1;
+		if (chosen >= edits.length) chosen = -1;
 		show();
 		say("The last change is undone.");
 		if (undo.hidden) drawing.focus();

@@ -65,8 +65,8 @@ func startStreet(t *testing.T) *street {
 	return &street{ctx: ctx, relay: r, start: time.Date(y, m, d, 18, 42, 0, 0, local)}
 }
 
-// ask brings the clip, the agency and its request.
-func (s *street) ask(t *testing.T) {
+// ask brings a clip, the agency and its request.
+func (s *street) ask(t *testing.T, clip string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -75,11 +75,9 @@ func (s *street) ask(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	clip := filepath.Join(dir, "street.mp4")
-	must(footage.Make(s.ctx, "", footage.Street, clip, nil))
 	_, err := s.relay.Must(s.ctx, "clip", "add", clip, "--camera", camera, "--start", relay.Stamp(s.start))
 	must(err)
-	_, err = s.relay.Clip(s.ctx, "street.mp4")
+	_, err = s.relay.Clip(s.ctx, filepath.Base(clip))
 	must(err)
 	s.agency, err = s.relay.NewAgency(s.ctx, dir, "urn:cliplease:agency:us-mn-exampleville-pd", "Exampleville Police Department", "exampleville.example")
 	must(err)
@@ -118,7 +116,9 @@ func TestScreenshots(t *testing.T) {
 	b.click("details[open] form button")
 	b.await("document.querySelectorAll('section.card').length === 1")
 	b.look("cameras")
-	s.ask(t)
+	clip := filepath.Join(t.TempDir(), "street.mp4")
+	b.ok(footage.Make(s.ctx, "", footage.Street, clip, nil))
+	s.ask(t, clip)
 	b.visit("/agencies")
 	b.look("agencies")
 	b.visit("/clips")
