@@ -126,6 +126,7 @@ func (s *Server) homeHost() http.Handler {
 	see("GET", "/releases/:id/state", h.ReleaseState)
 	see("GET", "/releases/:id/copies/:copy/video", h.CopyMedia)
 	see("GET", "/releases/:id/original/video", h.ProxyMedia)
+	see("GET", "/releases/:id/receipt", h.Receipt)
 	see("GET", "/releases/:id/evidence.zip", h.Bundle)
 	see("GET", "/releases/:id/custody.pdf", h.CustodyPDF)
 	see("GET", "/releases/:id/custody.json", h.CustodyJSON)

@@ -269,6 +269,28 @@ type Release struct {
 	Log          []LogLine
 }
 
+// Receipt is what a signed grant allows, in words, to keep.
+type Receipt struct {
+	Layout
+	ReleaseRow
+	Compelled       bool // by an order, and no consent
+	Copies          []CopyView
+	Granted, Until  time.Time
+	MaxViews        int
+	Download        bool
+	Style           string
+	Drawn           int // regions that a person drew
+	Use, Keeps      string
+	Onward          []string
+	SignedBy, Words string
+	GrantID         string
+	GrantHash       string
+	LogIndex        int64
+	LogAddress      string
+	EvidenceAddress string
+	EvidenceName    string
+}
+
 // Quorum is who has signed a release that several members have to sign.
 type Quorum struct {
 	Needed int

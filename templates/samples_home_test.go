@@ -71,6 +71,10 @@ func homeSamples() map[string][]any {
 			review, failing, closed, live, revoked, discarded, Release{Layout: l, ReleaseRow: row, Request: card, Phase: "preparing", CanDiscard: true},
 			Release{Layout: l, ReleaseRow: row, Request: card, Phase: "failed", Failure: "The clip is damaged.", Form: form, CanEdit: true},
 		},
+		"receipt": {
+			Receipt{Layout: l, ReleaseRow: row, Copies: review.Copies, Granted: at, Until: at, MaxViews: 1, Use: "case 1 only", Keeps: "30 days", SignedBy: "Ada", Words: "a b c d", GrantID: "g1", GrantHash: "ab", LogIndex: 7, EvidenceName: "e.zip"},
+			Receipt{Layout: l, ReleaseRow: row, Compelled: true, Download: true, Style: "solid", Drawn: 2, Granted: at, Until: at, Onward: []string{"To nobody."}},
+		},
 		"clips": {Clips{Layout: l}, Clips{
 			Layout: l, Cameras: []CameraChoice{{"c1", "Front door", "UTC", true}}, Day: "2026-11-03", CanUpload: true, MaxUpload: 500 << 20,
 			Refused: []RefusedFile{{"x.txt", "Front door", "This is text.", 12, at}}, RefusedUnknown: true,

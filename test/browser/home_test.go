@@ -109,6 +109,10 @@ func TestHome(t *testing.T) {
 		t.Errorf("the page showed %q, the grant has %q; the release is %s", words, got, rel.State)
 	}
 	b.look("release-live")
+	b.click("a[href$='/receipt']")
+	b.await("location.pathname.endsWith('/receipt')")
+	b.says("What you allowed", words, relay.GrantHash(rel.Grant), rel.GrantID, "view only", "/releases/"+id+"/evidence.zip")
+	b.look("receipt")
 	b.visit("/releases")
 	b.look("releases")
 	b.visit("/clips")
