@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cliplease/relay"
+	"cliplease/server/home"
 	"cliplease/templates"
 
 	"github.com/gin-gonic/gin"
@@ -58,7 +59,7 @@ func (s *Server) answer(h handler) gin.HandlerFunc {
 			return // a stream that broke; there is no way to take it back
 		}
 		if code == http.StatusUnauthorized && c.Request.Method == http.MethodGet && wantsPage(c.Request) {
-			c.Redirect(http.StatusSeeOther, "/sign-in")
+			c.Redirect(http.StatusSeeOther, home.SignInFor(c.Request.URL.Path))
 			return
 		}
 		if wantsPage(c.Request) {

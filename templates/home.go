@@ -11,7 +11,8 @@ type Join struct{ Layout }
 // SignIn is the page on which a member signs in.
 type SignIn struct {
 	Layout
-	New bool // nobody belongs to the home yet
+	New bool   // nobody belongs to the home yet
+	To  string // the page that was asked for; empty for the first one
 }
 
 // Inbox is what waits for the home and what is out there.

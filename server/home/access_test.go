@@ -536,3 +536,32 @@ func TestInviteAgency(t *testing.T) {
 	h.Pass(relay.OfferLife)
 	offer(map[string]any{"id": "urn:cliplease:agency:late"}).refused("")
 }
+
+// TestSignInReturns: whoever followed a link from a mail goes on there after signing in, and
+// nowhere else than to a page of the home.
+func TestSignInReturns(t *testing.T) {
+	h := house.New(t)
+	p := joined(t, h, relay.RoleHomeowner)
+	out := *p
+	for _, tt := range []struct{ asks, signsInAt string }{
+		{"/requests/abc2", "/sign-in?to=%2Frequests%2Fabc2"}, {"/releases/abc2", "/sign-in?to=%2Freleases%2Fabc2"}, {"/", "/sign-in"}, {"/releases", "/sign-in"}, {"/releases/abc2/receipt", "/sign-in"},
+	} {
+		out.cookie = ""
+		if got := out.get(tt.asks).want(303).header.Get("Location"); got != tt.signsInAt {
+			t.Errorf("%s leads to %s, want %s", tt.asks, got, tt.signsInAt)
+		}
+	}
+	if body := string(out.get("/sign-in?to=%2Frequests%2Fabc2").want(200).body); !strings.Contains(body, `name="to" value="/requests/abc2"`) {
+		t.Error("the page forgets where its reader wanted to go")
+	}
+	for _, tt := range []struct{ to, goes string }{
+		{"/requests/abc2", "/requests/abc2"}, {"/releases/abc2", "/releases/abc2"}, {"", "/"}, {"//evil.example", "/"}, {"https://evil.example/requests/a", "/"}, {"/requests/../sign-out", "/"}, {"/requests/a\n", "/"},
+	} {
+		out.cookie = ""
+		begun := out.post("/sign-in/begin", struct{}{}).want(200)
+		got := out.post("/sign-in/finish", map[string]any{"ceremony": begun.text("ceremony"), "credential": out.sign(begun), "to": tt.to}).want(200).text("location")
+		if got != tt.goes {
+			t.Errorf("%q led to %s, want %s", tt.to, got, tt.goes)
+		}
+	}
+}

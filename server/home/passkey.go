@@ -199,6 +199,7 @@ type finished struct {
 	Email      string          `json:"email"`
 	Device     string          `json:"device"` // what the member calls the passkey
 	Looked     bool            `json:"looked"` // when signing
+	To         string          `json:"to"`     // when signing in: the page that was asked for
 	Code       string          `json:"code"`   // when coming back
 }
 
@@ -360,6 +361,9 @@ func (s *Server) SignInFinish(c *gin.Context) error {
 		return err
 	}
 	setCookie(c, token)
+	if m.Role.CanSee() && returnTo.MatchString(f.To) {
+		return follow(c, f.To)
+	}
 	return follow(c, start(m.Role))
 }
 

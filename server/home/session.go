@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -94,13 +96,24 @@ func setCookie(c *gin.Context, token string) {
 	http.SetCookie(c.Writer, &http.Cookie{Name: Cookie, Value: token, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 }
 
+// returnTo are the pages that mails link to: whoever signs in for one of them goes on there.
+var returnTo = regexp.MustCompile(`^/(requests|releases)/[a-z0-9]{1,64}$`)
+
+// SignInFor is where somebody signs in who asked for a page.
+func SignInFor(path string) string {
+	if !returnTo.MatchString(path) {
+		return "/sign-in"
+	}
+	return "/sign-in?to=" + url.QueryEscape(path)
+}
+
 // SignIn serves GET /sign-in.
 func (s *Server) SignIn(c *gin.Context) error {
 	n, err := s.db.CountMembers(c.Request.Context())
 	if err != nil {
 		return err
 	}
-	return page(c, "sign_in", templates.SignIn{Layout: templates.Layout{Title: "Sign in", Scripts: []string{"home.js"}}, New: n == 0})
+	return page(c, "sign_in", templates.SignIn{Layout: templates.Layout{Title: "Sign in", Scripts: []string{"home.js"}}, New: n == 0, To: c.Query("to")})
 }
 
 // SignOut handles POST /sign-out.

@@ -333,6 +333,8 @@ func TestMissedFace(t *testing.T) {
 	b.ok(missed(b.ctx, clip))
 	s.ask(t, clip)
 
+	b.click("footer button")
+	b.await("location.pathname === '/sign-in'")
 	b.phone()
 	taps := 0
 	tap := func(selector string) {
@@ -345,7 +347,9 @@ func TestMissedFace(t *testing.T) {
 	b.ok(err)
 	taps++ // the link in the mail
 	b.visit(link)
-	b.await("location.pathname === '/requests/" + s.request + "'")
+	b.await("location.pathname === '/sign-in'")
+	tap("form button")
+	b.await("location.pathname === '" + link + "'")
 	tap("form[data-draft] button")
 	b.await("location.pathname.startsWith('/releases/')")
 	b.awaitText("Does something still show?")
