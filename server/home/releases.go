@@ -346,6 +346,8 @@ func doubtKind(kind string) string {
 		return "A face"
 	case "plate":
 		return "A number plate"
+	case "edit":
+		return "What you drew"
 	}
 	return "The picture"
 }
