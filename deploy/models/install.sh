@@ -7,7 +7,9 @@ root=$(cd "$here/../.." && pwd)
 to=${1:-$root/bin/models}
 case $to in /*) ;; *) to=$PWD/$to ;; esac
 cd "$root"
-# A folder that is complete already needs no packages.
-go run ./deploy/models -from /nonexistent -to "$to" 2>/dev/null && exit 0
-[ -f "$here/node_modules/.package-lock.json" ] || (cd "$here" && npm ci --ignore-scripts --no-fund --no-audit)
+if [ ! -d "$here/node_modules" ]; then
+	# A folder that is complete already needs no packages.
+	go run ./deploy/models -from /nonexistent -to "$to" 2>/dev/null && exit 0
+fi
+[ -n "$(find "$here/node_modules/.package-lock.json" -newer "$here/package-lock.json" 2>/dev/null)" ] || (cd "$here" && npm ci --ignore-scripts --no-fund --no-audit)
 go run ./deploy/models -from "$here/node_modules" -to "$to"
