@@ -145,7 +145,7 @@ func (w *workState) uses() []use {
 			use{"retinaface-left", w.every(1.5), w.every(0.2)}, use{"retinaface-down", w.every(1.5), w.every(0.7)}, use{"retinaface-right", w.every(1.5), w.every(1.2)})
 	}
 	if w.job.Plan.has(Plates) {
-		us = append(us, use{"ppocr-text", w.every(1.6), w.every(0.15)}, use{"ppocr-far", w.every(1.6), w.every(0.95)})
+		us = append(us, use{"ppocr-far", w.every(1.6), 0}, use{"ppocr-text", w.every(1.6), w.every(0.8)})
 	}
 	return us
 }

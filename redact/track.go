@@ -53,8 +53,14 @@ func toTracks(trails []*trail, n normal, fps float64, frames int) []hidden {
 		if t.Kind == detect.Face && t.Best < 0.7 && !t.only("posenet") { // the less certain the face, the less certain its outline
 			m = margins{side: m.side + 0.15, up: m.up + 0.15, down: m.down + 0.15}
 		}
-		for _, f := range extended {
+		far := away(extended)
+		for i, f := range extended {
 			r := rect{f.X * sx, f.Y * sy, f.W * sx, f.H * sy}
+			// The further from a look, the less certain the place.
+			if t.Kind != marked {
+				drift := min(0.2, 0.01*float64(far[i])) * min(r.w, r.h)
+				r = rect{r.x - drift, r.y - drift, r.w + 2*drift, r.h + 2*drift}
+			}
 			// The text detector's box of a plate is short of the plate by a share of its height at the sides too.
 			side := m.side * r.w
 			if t.Kind == detect.Plate {
@@ -69,6 +75,26 @@ func toTracks(trails []*trail, n normal, fps float64, frames int) []hidden {
 			h.Frames = append(h.Frames, Box{I: f.I, X: round1(r.x), Y: round1(r.y), W: round1(r.w), H: round1(r.h), Score: math.Round(f.Score*1000) / 1000, Source: f.Src})
 		}
 		out = append(out, h)
+	}
+	return out
+}
+
+// away says for each frame of a track how many frames away it was last, or will next be, found.
+func away(fs []seen) []int {
+	out := make([]int, len(fs))
+	n := len(fs)
+	for i := range fs {
+		if n++; fs[i].Score > 0 {
+			n = 0
+		}
+		out[i] = n
+	}
+	n = len(fs)
+	for i := len(fs) - 1; i >= 0; i-- {
+		if n++; fs[i].Score > 0 {
+			n = 0
+		}
+		out[i] = min(out[i], n)
 	}
 	return out
 }

@@ -1,7 +1,9 @@
 package redact
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"sort"
 
 	"cliplease/redact/detect"
@@ -101,7 +103,7 @@ func (t *tracker) step(s *scene, kinds map[detect.Kind]bool, found []detect.Foun
 	for _, a := range t.active {
 		t.advance(a, s)
 	}
-	for kind := range kinds {
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) { // a fixed order: the same footage gives the same bytes
 		t.match(s, kind, found, colour)
 	}
 	for _, sd := range t.seeds {

@@ -3,6 +3,7 @@ package redact
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,5 +158,16 @@ func TestGroups(t *testing.T) {
 	}
 	if got := groups([]detect.Found{at(10, .9), at(14, .5), at(38, .8)}, detect.Face); len(got) != 2 || math.Abs(got[0].score-0.9) > 1e-6 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestAway counts frames to the nearest look.
+func TestAway(t *testing.T) {
+	var fs []seen
+	for _, score := range []float64{0, 0, 0.9, 0, 0, 0, 0.5, 0} {
+		fs = append(fs, seen{Score: score})
+	}
+	if got, want := away(fs), []int{2, 1, 0, 1, 2, 1, 0, 1}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
