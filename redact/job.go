@@ -140,12 +140,12 @@ func (w *workState) uses() []use {
 	var us []use
 	if w.job.Plan.has(Faces) {
 		us = append(us,
-			use{"retinaface-near", w.every(1.0 / 3), 0}, use{"posenet", w.every(0.4), w.every(0.1)},
+			use{"retinaface-near", w.every(1.0 / 3), 0}, use{"posenet", w.every(0.7), w.every(0.1)},
 			use{"retinaface-far", w.every(1.2), 0}, use{"mediapipe-full", w.every(0.8), w.every(0.3)},
 			use{"retinaface-left", w.every(1.5), w.every(0.2)}, use{"retinaface-down", w.every(1.5), w.every(0.7)}, use{"retinaface-right", w.every(1.5), w.every(1.2)})
 	}
 	if w.job.Plan.has(Plates) {
-		us = append(us, use{"ppocr-far", w.every(1.6), 0}, use{"ppocr-text", w.every(1.6), w.every(0.8)})
+		us = append(us, use{"ppocr-far", w.every(2.4), 0}, use{"ppocr-text", w.every(1.2), w.every(0.6)})
 	}
 	return us
 }
