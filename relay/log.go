@@ -3,6 +3,7 @@ package relay
 import (
 	"bufio"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,6 +30,11 @@ func OpenCheckpoint(signed []byte, key note.Verifier) (Checkpoint, error) {
 	n, err := note.Open(signed, note.VerifierList(key))
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	for _, s := range n.Sigs { // note takes a signature that is written in more than one way
+		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
+			return Checkpoint{}, fmt.Errorf("checkpoint: its signature is damaged: %w", err)
+		}
 	}
 	return parseCheckpoint(n.Text)
 }
