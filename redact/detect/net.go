@@ -14,6 +14,9 @@ type net struct {
 	inputs  map[[2]int]*ort.Tensor[uint8] // by width and height
 }
 
+// mostSizes is how many sizes of pictures a model keeps room for; parts of pictures come in many.
+const mostSizes = 8
+
 func openNet(path string, outs []string, threads int) (*net, error) {
 	opts, err := ort.NewSessionOptions()
 	if err != nil {
@@ -48,6 +51,12 @@ func (n *net) run(p Picture, read func([]plane)) error {
 	w, h := (p.W+31)&^31, (p.H+31)&^31
 	in := n.inputs[[2]int{w, h}]
 	if in == nil {
+		if len(n.inputs) >= mostSizes {
+			for size, t := range n.inputs {
+				t.Destroy()
+				delete(n.inputs, size)
+			}
+		}
 		var err error
 		if in, err = ort.NewEmptyTensor[uint8](ort.NewShape(1, int64(h), int64(w), 3)); err != nil {
 			return err

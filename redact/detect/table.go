@@ -14,6 +14,7 @@ type Spec struct {
 	Levels    []Level
 	Threshold float32 // least score of what is up to 32 pixels high
 	Turns     int     // quarter turns to the right that the picture is given before the look, for faces that lie or hang
+	Local     bool    // what it is for is small, so that it can look at the part of a picture that changed
 	Large     float32 // least score of what is 128 pixels high or more: a false alarm of that size hides much
 	family    family
 }
@@ -28,7 +29,7 @@ type Level struct {
 var Table = []Spec{
 	{
 		Name: "retinaface-far", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
-		Levels: []Level{{1.5, 160}}, Threshold: 0.18, Large: 0.6, family: retinaface,
+		Levels: []Level{{1.5, 160}}, Local: true, Threshold: 0.18, Large: 0.6, family: retinaface,
 	},
 	{
 		Name: "retinaface-near", Model: "retinaface-mnet25.onnx", Licence: "MIT", Finds: Face,
@@ -56,15 +57,15 @@ var Table = []Spec{
 	},
 	{
 		Name: "posenet", Model: "posenet.onnx", Licence: "Apache-2.0", Finds: Face,
-		Levels: []Level{{1, 200}, {0.5, 0}}, Threshold: 0.25, Large: 0.6, family: posenet,
+		Levels: []Level{{1, 200}, {0.5, 0}}, Local: true, Threshold: 0.25, Large: 0.6, family: posenet,
 	},
 	{
 		Name: "ppocr-text", Model: "ppocr-v4-det.onnx", Licence: "Apache-2.0", Finds: Plate,
-		Levels: []Level{{1, 0}}, Threshold: 0.6, Large: 0.6, family: ppocr,
+		Levels: []Level{{1, 0}}, Local: true, Threshold: 0.6, Large: 0.6, family: ppocr,
 	},
 	{
 		Name: "ppocr-far", Model: "ppocr-v4-det.onnx", Licence: "Apache-2.0", Finds: Plate,
-		Levels: []Level{{1.5, 160}}, Threshold: 0.6, Large: 0.6, family: ppocr,
+		Levels: []Level{{1.5, 160}}, Local: true, Threshold: 0.6, Large: 0.6, family: ppocr,
 	},
 	{
 		Name: "posenet-second", Model: "posenet.onnx", Licence: "Apache-2.0", Finds: Face,
@@ -94,10 +95,10 @@ func Lookup(name string) (Spec, bool) {
 
 // sums are the SHA-256 digests of the files in the models folder.
 var sums = map[string]string{
-	"mediapipe-face-full.onnx": "0f9095359889be48aac162cf247f82961082e95fcd18b58ec2de29d074970f1a",
-	"retinaface-mnet25.onnx":   "23973764cccc4eb2daa96660a44196ac6830aefb32dee61b9ecfbd8d310fd8c7",
-	"posenet.onnx":             "67c692a139aa6643ff8903213aa0b4b1999140fa35bee157ffe7b2d6bfe3e00f",
-	"ppocr-v4-det.onnx":        "6bb1b82257ac9a9545f47ae937d66df99f3d80e2722c2058fae7dae560c53d3e",
+	"mediapipe-face-full.onnx": "74cdc634e14775e8a55604ef563672e30bc84c49e273bc0e4530cec801ec9fb4",
+	"retinaface-mnet25.onnx":   "6917b5f0d1cdc68ddb63ca09d56f04e6049d5206f7e1e744e81d031de4a3a743",
+	"posenet.onnx":             "e41ca82fc81650c99450472bcd4d2b6fb1a3ed6569a1836d68d87a4d81de8ed6",
+	"ppocr-v4-det.onnx":        "e02b91983c404928c6ed3d9f2f01aa6b2e3f339734432bad205ded4d772068bf",
 }
 
 var runtimeSums = map[string]string{
@@ -135,7 +136,7 @@ func (s Spec) outputs() []string {
 	case posenet:
 		return []string{"heat", "offset", "forward", "backward"}
 	default:
-		return []string{"sigmoid_0.tmp_0"}
+		return []string{"likelihood"}
 	}
 }
 
