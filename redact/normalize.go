@@ -223,7 +223,7 @@ func (f footage) normal(p Plan) (normal, int, error) {
 		length = min(length, p.To-p.From)
 	}
 	frames := int(math.Round(length.Seconds() * r.float()))
-	n.lossless = frames*n.w*n.h <= 5400*1280*720
+	n.lossless = frames*n.w*n.h <= 3600*1280*720
 	return n, frames, nil
 }
 

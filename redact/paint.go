@@ -156,8 +156,14 @@ func (p *painter) shape(s shape) {
 	soft := func(v, a, b float64) float64 { return math.Max(0, math.Min(1, math.Min(v-a, b-v)/edge)) }
 	// Rows and columns of weights, so that the inner loops only multiply.
 	ax := make([]float64, x1-x0)
+	inner := [2]int{x1, x0} // columns that the cover hides wholly
 	for x := range ax {
-		ax[x] = soft(float64(x0+x)+0.5, s.x, s.x+s.w)
+		if ax[x] = soft(float64(x0+x)+0.5, s.x, s.x+s.w); ax[x] == 1 {
+			inner = [2]int{min(inner[0], x0+x), x0 + x + 1}
+		}
+	}
+	if inner[0] >= inner[1] {
+		inner = [2]int{x0, x0}
 	}
 	wide := taps(x0, x1, 1, s.x, s.w)
 	half := taps(x0/2, x1/2, 2, s.x, s.w)
@@ -165,27 +171,50 @@ func (p *painter) shape(s shape) {
 		ay := soft(float64(y)+0.5, s.y, s.y+s.h)
 		line := mix(s.cells, 0, float64(y)+0.5, s.y, s.h)
 		py, pa := planes[0][y*p.w:], planes[3][y*p.w:]
-		for x := x0; x < x1; x++ {
-			t := wide[x-x0]
-			v := line[t.a] + (line[t.b]-line[t.a])*t.f
-			a := byte(255*ay*ax[x-x0] + 0.5)
-			if pa[x] != 0 && a < 255 { // over another region: keep the denser cover
-				old := float64(py[x])
-				v = old + (v-old)*float64(a)/255
-				a = max(a, pa[x])
+		edges := [2][2]int{{x0, inner[0]}, {inner[1], x1}}
+		if ay < 1 {
+			edges = [2][2]int{{x0, x1}}
+		} else {
+			row(py[inner[0]:inner[1]], line, wide[inner[0]-x0:])
+			fill(pa[inner[0]:inner[1]], 255)
+		}
+		for _, part := range edges {
+			for x := part[0]; x < part[1]; x++ {
+				t := wide[x-x0]
+				v := line[t.a] + (line[t.b]-line[t.a])*t.f
+				a := byte(255*ay*ax[x-x0] + 0.5)
+				if pa[x] != 0 && a < 255 { // over another region: keep the denser cover
+					old := float64(py[x])
+					v = old + (v-old)*float64(a)/255
+					a = max(a, pa[x])
+				}
+				py[x], pa[x] = byte(v+0.5), a
 			}
-			py[x], pa[x] = byte(v+0.5), a
 		}
 	}
 	cw := p.w / 2
 	for y := y0 / 2; y < y1/2; y++ {
 		for c := 1; c <= 2; c++ {
 			line := mix(s.cells, c, float64(2*y+1), s.y, s.h)
-			out := planes[c][y*cw:]
-			for x := x0 / 2; x < x1/2; x++ {
-				t := half[x-x0/2]
-				out[x] = byte(line[t.a] + (line[t.b]-line[t.a])*t.f + 0.5)
-			}
+			row(planes[c][y*cw+x0/2:y*cw+x1/2], line, half)
+		}
+	}
+}
+
+// row paints one row of a region between the colours of its cells.
+func row(out []byte, line [cellsAcross]float64, at []tap) {
+	for i := 0; i < len(out); {
+		// Pixels between the same two cells come one after another: for them only the share changes.
+		t, from := at[i], i
+		base, step := line[t.a]+0.5, line[t.b]-line[t.a]
+		for ; i < len(out) && at[i].a == t.a && at[i].b == t.b; i++ {
+		}
+		if step == 0 {
+			fill(out[from:i], byte(base))
+			continue
+		}
+		for j, u := range at[from:i] {
+			out[from+j] = byte(base + step*u.f)
 		}
 	}
 }
