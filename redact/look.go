@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"math"
 	"sync"
@@ -84,6 +85,7 @@ type shot struct {
 type job struct {
 	shot  *shot
 	name  string
+	part  image.Rectangle // of the picture, that is looked at
 	found []detect.Found
 	err   error
 	done  chan struct{}
@@ -140,6 +142,12 @@ const cutOff = "is cut off"
 // readShots reads frames until the end and hands those that are due to the detectors.
 func readShots(o lookOrder, in io.Reader, free chan []byte, stop chan struct{}, shots chan<- *shot, jobs chan<- *job) error {
 	size := o.W*o.H + 2*((o.W/2)*(o.H/2))
+	gates := map[string]*motion{} // of detectors that may look at a part
+	for _, u := range o.Uses {
+		if spec, ok := detect.Lookup(u.Detector); ok && spec.Local && !o.Search {
+			gates[u.Detector] = &motion{w: o.W, h: o.H}
+		}
+	}
 	for i := 0; ; i++ {
 		var buf []byte
 		select {
@@ -159,7 +167,11 @@ func readShots(o lookOrder, in io.Reader, free chan []byte, stop chan struct{}, 
 		s.rgb = sync.OnceValue(func() detect.Picture { return toRGB(buf, o.W, o.H) })
 		for _, u := range o.Uses {
 			if i%u.Every == u.Phase%u.Every {
-				s.jobs = append(s.jobs, &job{shot: s, name: u.Detector, done: make(chan struct{})})
+				j := &job{shot: s, name: u.Detector, part: image.Rect(0, 0, o.W, o.H), done: make(chan struct{})}
+				if g := gates[u.Detector]; g != nil {
+					j.part = g.part(buf[:o.W*o.H])
+				}
+				s.jobs = append(s.jobs, j)
 			}
 		}
 		shots <- s
@@ -187,8 +199,16 @@ func work(o lookOrder, jobs <-chan *job) {
 				loaded[j.name] = d
 			}
 		}
-		if j.err == nil {
-			j.found, j.err = d.Detect(j.shot.rgb())
+		if j.err == nil && !j.part.Empty() {
+			p := j.shot.rgb()
+			if j.part.Dx() < p.W || j.part.Dy() < p.H {
+				p = crop(p, j.part)
+			}
+			j.found, j.err = d.Detect(p)
+			for i := range j.found {
+				j.found[i].X += float32(j.part.Min.X)
+				j.found[i].Y += float32(j.part.Min.Y)
+			}
 		}
 		close(j.done)
 	}
@@ -199,6 +219,7 @@ func report(o lookOrder, shots <-chan *shot, free chan<- []byte, enc *json.Encod
 	end := lookEnd{Looks: map[string]int{}}
 	t := &tracker{w: float64(o.W), h: float64(o.H), fps: o.FPS, seeds: o.Seeds}
 	t.emit = func(a *trail) error { return enc.Encode(lookLine{Track: a}) }
+	before := map[string][]detect.Found{} // what each detector found last
 	for s := range shots {
 		var found []detect.Found
 		kinds := map[detect.Kind]bool{}
@@ -211,6 +232,10 @@ func report(o lookOrder, shots <-chan *shot, free chan<- []byte, enc *json.Encod
 			if spec, ok := detect.Lookup(j.name); ok {
 				kinds[spec.Finds] = true
 			}
+			if j.part.Dx() < o.W || j.part.Dy() < o.H {
+				j.found = remember(before[j.name], j.found, j.part, o.W, o.H)
+			}
+			before[j.name] = j.found
 			found = append(found, j.found...)
 		}
 		found = plausible(found, o.W, o.H)
