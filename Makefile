@@ -6,6 +6,9 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# The version of Go that go.mod names, whatever is installed.
+export GOTOOLCHAIN := $(shell deploy/setup/toolchain.sh)
+
 VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
 SETUP   := deploy/setup
 ENV     := $(SETUP)/env.sh

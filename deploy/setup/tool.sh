@@ -23,7 +23,7 @@ gotestsum) module=tools package=gotest.tools/gotestsum ;;
 esac
 name=$1
 cd "$(dirname "$0")/$module"
-export GOWORK=off GOFLAGS=-mod=readonly
+export GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local # tools are not the product, and need no rebuilding with it
 
 key=$({ cat go.mod go.sum && go env GOVERSION GOOS GOARCH; } | sha256sum | cut -c1-12)
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/cliplease/$name-$key
