@@ -2,6 +2,7 @@ package redact
 
 import (
 	"context"
+	"fmt"
 	"image"
 	"image/color"
 	"image/draw"
@@ -9,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	xdraw "golang.org/x/image/draw"
@@ -219,11 +219,14 @@ func drawPlate(t *testing.T, number string) *image.RGBA {
 }
 
 // TestMutated runs footage with random damage through the whole engine with all of the picture
-// masked: it is refused, or every frame of the copy is covered. CLIPLEASE_MUTANTS sets how many.
+// masked: it is refused, or every frame of the copy is covered. CLIPLEASE_MUTANTS says which of them, as
+// FROM-TO; each number is one damage.
 func TestMutated(t *testing.T) {
-	n := 8
-	if v, err := strconv.Atoi(os.Getenv("CLIPLEASE_MUTANTS")); err == nil {
-		n = v
+	first, end := 0, 8
+	if v := os.Getenv("CLIPLEASE_MUTANTS"); v != "" {
+		if _, err := fmt.Sscanf(v, "%d-%d", &first, &end); err != nil || end <= first {
+			t.Fatalf("CLIPLEASE_MUTANTS is %q, not FROM-TO such as 0-10000", v)
+		}
 	}
 	e := testEngine(t, Config{})
 	dir := t.TempDir()
@@ -242,9 +245,9 @@ func TestMutated(t *testing.T) {
 		seeds = append(seeds, b)
 	}
 	plan := Plan{Targets: []Target{Plates}, Masks: []Mask{{Points: []Point{{0, 0}, {1, 0}, {1, 1}, {0, 1}}}}}
-	rng := rand.New(rand.NewPCG(5, 6))
 	refused := 0
-	for i := range n {
+	for i := first; i < end; i++ {
+		rng := rand.New(rand.NewPCG(5, uint64(i)))
 		b := mutate(rng, seeds[rng.IntN(len(seeds))])
 		in, out := filepath.Join(dir, "mutant"), filepath.Join(dir, "out.mp4")
 		if err := os.WriteFile(in, b, 0o600); err != nil {
@@ -267,7 +270,7 @@ func TestMutated(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d of %d refused", refused, n)
+	t.Logf("%d of %d refused", refused, end-first)
 }
 
 // mutate damages a file: bits, runs, lengths, order.
