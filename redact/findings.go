@@ -44,8 +44,12 @@ func (w *workState) doubt(t *trail, sx, sy float64) {
 	f := Finding{Frame: first.I, Kind: string(t.Kind), Score: math.Round(t.Best*1000) / 1000, X: round1(first.X * sx), Y: round1(first.Y * sy), W: round1(first.W * sx), H: round1(first.H * sy)}
 	f.Until = round1(float64(last.I) / w.fps)
 	switch {
+	case !believable(t) && t.Hits > 1:
+		f.Why, f.Detail = WhyWeak, fmt.Sprintf("Something that may be a %s was seen, but too weakly to be hidden.", t.Kind)
 	case t.Hits == 1 && t.Best < 0.5:
 		f.Why, f.Detail = WhyWeak, fmt.Sprintf("Something that may be a %s was seen only once.", t.Kind)
+	case t.Kind == detect.Face && t.only(detect.PoseNetBody) && believable(t):
+		f.Why, f.Detail = WhyBody, "A person is here whose face was not found; where it should be is hidden."
 	case t.Lost && t.Kind == detect.Face && t.Hits > 2:
 		f.Frame, f.X, f.Y = last.I, round1(last.X*sx), round1(last.Y*sy)
 		f.Why, f.Detail = WhyLost, "A face was lost in the middle of the picture."

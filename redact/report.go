@@ -31,6 +31,7 @@ const (
 	WhyDark    = "dark"    // too dark, or infrared, to be sure that nothing was missed
 	WhyBlurred = "blurred" // too blurred to be sure that nothing was missed
 	WhyCrowd   = "crowd"   // so many small faces that more may have been missed
+	WhyBody    = "body"    // a person whose face was not found
 	WhyGate    = "gate"    // a check of the release copy failed
 )
 

@@ -50,8 +50,11 @@ func toTracks(trails []*trail, n normal, fps float64, frames int) []hidden {
 		extended := extend(smooth(trusted(t, fps)), int(math.Ceil(0.4*fps)), frames)
 		h.first = extended[0].I
 		m := grow[t.Kind]
-		if t.Kind == detect.Face && t.Best < 0.7 && !t.only("posenet") { // the less certain the face, the less certain its outline
+		if t.Kind == detect.Face && t.Best < 0.7 && !t.only("posenet", detect.PoseNetBody) { // the less certain the face, the less certain its outline
 			m = margins{side: m.side + 0.15, up: m.up + 0.15, down: m.down + 0.15}
+		}
+		if t.Kind == detect.Face && t.only(detect.PoseNetBody) { // where a head belongs is a guess, and mostly too small
+			m = margins{side: m.side + 0.4, up: m.up + 0.4, down: m.down + 0.4}
 		}
 		far := away(extended)
 		for i, f := range extended {
@@ -103,7 +106,7 @@ func round1(v float64) float64 { return math.Round(v*10) / 10 }
 
 // believable says whether there is enough behind a track to hide something.
 func believable(t *trail) bool {
-	if t.Kind == detect.Face && t.only("posenet") { // it knows people, and takes many things for them
+	if t.Kind == detect.Face && t.only("posenet", detect.PoseNetBody) { // it knows people, and takes many things for them
 		return t.Hits >= 3 || t.Best >= 0.7
 	}
 	return t.Hits >= 2 || t.Best >= 0.5

@@ -63,10 +63,10 @@ func (t *trail) lastHit() int {
 	return 0
 }
 
-// only says whether nothing but that detector ever found it.
-func (t *trail) only(detector string) bool {
+// only says whether nothing but these detectors ever found it.
+func (t *trail) only(detectors ...string) bool {
 	for _, f := range t.Frames {
-		if f.Score > 0 && f.Src != detector {
+		if f.Score > 0 && !slices.Contains(detectors, f.Src) {
 			return false
 		}
 	}

@@ -40,8 +40,11 @@ type Found struct {
 	W        float32 `json:"w"`
 	H        float32 `json:"h"`
 	Score    float32 `json:"s"` // 0 to 1
-	Detector string  `json:"d"`
+	Detector string  `json:"d"` // its name, or [PoseNetBody]
 }
+
+// PoseNetBody is the detector's name of a head that PoseNet did not see, but of which it saw the shoulders.
+const PoseNetBody = "posenet-body"
 
 // Detector finds things in one picture. It is for one goroutine.
 type Detector interface {

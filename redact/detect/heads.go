@@ -69,35 +69,24 @@ func (p pose) person(k int, a point) [points]point {
 	return ps
 }
 
-// readHeads finds heads by the nose, eyes and ears of people, also of those who are turned away.
+// bodySure is the least score of a shoulder that is believed to belong to a person without a head being seen.
+const bodySure = 0.4
+
+// readHeads finds heads by the nose, eyes and ears of people, also of those who are turned away; and where
+// only shoulders show, by where the head belongs to them.
 func readHeads(out []plane, threshold float32) []Found {
 	p := pose{out[0], out[1], out[2], out[3]}
-	type seed struct {
-		k int
-		point
-	}
-	var seeds []seed
-	least := logit(threshold)
-	for k := nose; k <= rightEar; k++ {
-		m := p.heat.at(k)
-		for i, v := range m {
-			if v >= least && p.peak(m, i, v) {
-				x, y := i%p.heat.w, i/p.heat.w
-				seeds = append(seeds, seed{k, p.at(k, float32(x*poseStride), float32(y*poseStride))})
-			}
-		}
-	}
-	slices.SortStableFunc(seeds, func(a, b seed) int { return cmp.Compare(b.score, a.score) })
 	type known struct {
 		ps   [points]point
 		size float32
 	}
 	var people []known
 	var fs []Found
+	apart := func(a, b point) float32 { return float32(math.Hypot(float64(a.x-b.x), float64(a.y-b.y))) }
 next:
-	for _, s := range seeds {
+	for _, s := range p.seeds(nose, rightEar, threshold) {
 		for _, o := range people {
-			if q := o.ps[s.k]; math.Hypot(float64(s.x-q.x), float64(s.y-q.y)) < 0.3*float64(o.size) {
+			if apart(s.point, o.ps[s.k]) < 0.3*o.size {
 				continue next
 			}
 		}
@@ -107,7 +96,43 @@ next:
 		people = append(people, known{ps, f.H})
 		fs = append(fs, f)
 	}
+bodies:
+	for _, s := range p.seeds(leftShoulder, rightShoulder, bodySure) {
+		ps := p.person(s.k, s.point)
+		for _, o := range people {
+			if apart(s.point, o.ps[s.k]) < 0.6*o.size || apart(ps[nose], o.ps[nose]) < 0.6*o.size {
+				continue bodies
+			}
+		}
+		f := head(ps)
+		f.Score, f.Detector = 0.6*s.score, PoseNetBody
+		people = append(people, known{ps, f.H})
+		fs = append(fs, f)
+	}
 	return suppress(fs, 0.4)
+}
+
+// seed is a place at which a point of a body shows best.
+type seed struct {
+	k int
+	point
+}
+
+// seeds are the places of points from to to, best first.
+func (p pose) seeds(from, to int, threshold float32) []seed {
+	var out []seed
+	least := logit(threshold)
+	for k := from; k <= to; k++ {
+		m := p.heat.at(k)
+		for i, v := range m {
+			if v >= least && p.peak(m, i, v) {
+				x, y := i%p.heat.w, i/p.heat.w
+				out = append(out, seed{k, p.at(k, float32(x*poseStride), float32(y*poseStride))})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b seed) int { return cmp.Compare(b.score, a.score) })
+	return out
 }
 
 // peak says whether cell i is the highest of its neighbourhood.
@@ -164,7 +189,7 @@ func head(ps [points]point) Found {
 	}
 	w := 0.85 * h
 	var x, y, n float32
-	for k := nose; k <= rightEar; k++ {
+	for k := nose; k <= rightEar; k++ { // each has some score, however small
 		x, y, n = x+ps[k].x*ps[k].score, y+ps[k].y*ps[k].score, n+ps[k].score
 	}
 	return Found{X: x/n - w/2, Y: y/n + 0.06*h - h/2, W: w, H: h}

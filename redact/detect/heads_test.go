@@ -63,3 +63,46 @@ func TestHeads(t *testing.T) {
 		t.Errorf("with masks on, heads at %d of %d faces", n, len(faces))
 	}
 }
+
+// TestBodies: where heads are painted over, hair and ears too, the bodies still tell where some of them belong.
+func TestBodies(t *testing.T) {
+	p := shrink(photo(t, "../../bin/footage/sample5.jpg"), 2)
+	faces := detectAll(t, "retinaface-near", p)
+	for _, f := range faces {
+		for y := int(f.Y - 0.4*f.H); y < int(f.Y+1.0*f.H); y++ {
+			for x := int(f.X - 0.25*f.W); x < int(f.X+1.25*f.W); x++ {
+				if i := 3 * (y*p.W + x); y >= 0 && x >= 0 && y < p.H && x < p.W {
+					p.Pix[i], p.Pix[i+1], p.Pix[i+2] = 120, 120, 120
+				}
+			}
+		}
+	}
+	told := 0
+	heads := detectAll(t, "posenet", p)
+	for _, f := range faces {
+		for _, b := range heads {
+			x, y := b.X+b.W/2, b.Y+b.H/2
+			if b.Detector == PoseNetBody && x > f.X && x < f.X+f.W && y > f.Y-0.5*f.H && y < f.Y+f.H {
+				told++
+				break
+			}
+		}
+	}
+	if told < 2 {
+		t.Errorf("bodies tell of %d of %d heads: %v", told, len(faces), heads)
+	}
+}
+
+func detectAll(t *testing.T, name string, p Picture) []Found {
+	s, _ := Lookup(name)
+	d, err := Open(models, s, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	found, err := d.Detect(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

@@ -22,7 +22,10 @@ func (d *pyramid) Detect(p Picture) ([]Found, error) {
 			for _, f := range d.read(out, d.spec.Threshold) {
 				f = turnedBack(f, q, d.spec.Turns)
 				f.X, f.Y, f.W, f.H = f.X*back, f.Y*back, f.W*back, f.H*back
-				f.Kind, f.Detector = d.spec.Finds, d.spec.Name
+				f.Kind = d.spec.Finds
+				if f.Detector == "" {
+					f.Detector = d.spec.Name
+				}
 				if (level.Most > 0 && f.H > level.Most) || f.Score < d.spec.least(f.H) {
 					continue
 				}
