@@ -62,6 +62,7 @@ const (
 	KeyAdded         EventKind = "key.added"
 	KeyChanged       EventKind = "key.changed"
 	CameraChanged    EventKind = "camera.changed"
+	CameraMasked     EventKind = "camera.masked" // other areas are hidden in every release from now on
 	MemberInvited    EventKind = "member.invited"
 	MemberJoined     EventKind = "member.joined"
 	MemberRemoved    EventKind = "member.removed"

@@ -97,7 +97,7 @@ type GrantSource struct {
 // GrantRedaction is how the copies were redacted.
 type GrantRedaction struct {
 	Profile     string   `json:"profile"`      // "faces+plates-blur-v1"
-	StaticMasks string   `json:"static_masks"` // SHA-256 of the camera's masks as canonical JSON
+	StaticMasks string   `json:"static_masks"` // of the camera's masks when the copies were made; see [HashMasks]
 	ManualBoxes string   `json:"manual_boxes"` // SHA-256 of the edits as canonical JSON
 	Exceptions  []string `json:"exceptions"`
 }
@@ -197,6 +197,11 @@ func (g Grant) Covers(rel Release, r Request) error {
 		}) {
 			return wrong("file")
 		}
+	}
+	if _, made, err := rel.MadeWith(); err != nil {
+		return err
+	} else if g.Redaction.StaticMasks != made {
+		return wrong("set of masks")
 	}
 	if err := g.checkQuorum(r.Claims, rel.Draft.To.Sub(rel.Draft.From)); err != nil {
 		return fmt.Errorf("%w: %w", err, ErrPolicy)

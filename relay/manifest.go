@@ -114,9 +114,9 @@ type ManifestLog struct {
 // Manifests makes the manifests of a release that has just gone live with grant g, one for
 // each of its outputs and in their order. index is the grant's entry in the log.
 func Manifests(rel Release, r Request, g Grant, camera Camera, index int64, now time.Time) ([]Manifest, error) {
-	var s Summary
-	if err := json.Unmarshal(rel.Summary, &s); err != nil {
-		return nil, fmt.Errorf("release %s: what the redactor reported cannot be read: %w", rel.ID, err)
+	s, err := rel.report()
+	if err != nil {
+		return nil, err
 	}
 	tool := func(name string) string {
 		if i := slices.IndexFunc(s.Tools, func(t Tool) bool { return t.Name == name }); i >= 0 {

@@ -36,6 +36,9 @@ func grantOf(q Request, rel Release) Grant {
 		Request: GrantRequest{SHA256: q.SHA256, Agency: q.AgencyID},
 		Scope:   GrantScope{From: Stamp(rel.Draft.From), To: Stamp(rel.Draft.To)},
 		Access:  GrantAccess{Expires: Stamp(rel.Draft.Expires), MaxViews: rel.Draft.MaxViews, Download: rel.Draft.Download}}
+	if _, made, err := rel.MadeWith(); err == nil {
+		g.Redaction.StaticMasks = made
+	}
 	for _, c := range rel.Copies {
 		g.Outputs = append(g.Outputs, GrantOutput{Recipient: c.ID, Kind: string(c.Recipient.Kind), FileSHA256: c.SHA256, Bytes: c.Bytes})
 	}
@@ -70,7 +73,7 @@ func releaseIn(t *testing.T, state ReleaseState, q Request, clip Clip, d Draft) 
 		g := grantOf(q, rel)
 		canonical, err := g.Canonical()
 		must(Event{}, err)
-		must(rel.Sign(q, g, canonical, nil, signedBy(false), start))
+		must(rel.Sign(q, g, canonical, nil, signedBy(false), nil, start))
 	}
 	switch state {
 	case ReleaseIsPreparing:
@@ -124,7 +127,7 @@ func TestReleaseMoves(t *testing.T) {
 			if err != nil {
 				return Event{}, err
 			}
-			return r.Sign(q, g, canonical, nil, signedBy(false), start)
+			return r.Sign(q, g, canonical, nil, signedBy(false), nil, start)
 		}},
 		{"revoke", []ReleaseState{ReleaseIsLive}, ReleaseIsRevoked, ReleaseRevoked, func(r *Release) (Event, error) { return r.Revoke("m1", "no", start) }},
 		{"expire", []ReleaseState{ReleaseIsLive}, ReleaseIsExpired, ReleaseExpired, func(r *Release) (Event, error) { return r.Expire(d.Expires) }},
@@ -231,7 +234,7 @@ func TestNoReleaseWithoutGrant(t *testing.T) {
 				}
 				canonical, _ := g.Canonical()
 				next := append(slices.Clone(by), signers[dice.IntN(len(signers))])
-				if e, err := rel.Sign(q, g, canonical, need, next, start); err == nil {
+				if e, err := rel.Sign(q, g, canonical, need, next, nil, start); err == nil {
 					by, signed = next, e.Kind == ReleaseGranted
 				}
 			case 7:
@@ -330,6 +333,7 @@ func TestSign(t *testing.T) {
 		{"a copy too much", func(_ *Release, _ *Request, g *Grant) { g.Outputs = append(g.Outputs, g.Outputs[0]) }, false, start, ErrPolicy, ""},
 		{"another agency", func(_ *Release, _ *Request, g *Grant) { g.Request.Agency = "urn:x" }, false, start, ErrPolicy, ""},
 		{"more bytes", func(_ *Release, _ *Request, g *Grant) { g.Outputs[0].Bytes++ }, false, start, ErrPolicy, ""},
+		{"another set of masks", func(_ *Release, _ *Request, g *Grant) { g.Redaction.StaticMasks = strings.Repeat("0", 64) }, false, start, ErrPolicy, ""},
 		{"another kind", func(_ *Release, _ *Request, g *Grant) { g.Outputs[0].Kind = "key" }, false, start, ErrPolicy, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -341,7 +345,7 @@ func TestSign(t *testing.T) {
 			rel := releaseIn(t, ReleaseInReview, q, clip, d)
 			g := grantOf(q, rel)
 			tt.change(&rel, &q, &g)
-			_, err := rel.Sign(q, g, []byte("{}"), nil, signedBy(tt.looked), tt.now)
+			_, err := rel.Sign(q, g, []byte("{}"), nil, signedBy(tt.looked), nil, tt.now)
 			invalid := new(InvalidError)
 			if err == nil || tt.field != "" && (!errors.As(err, &invalid) || invalid.Field != strings.Trim(tt.field, "-")) || tt.err != nil && !errors.Is(err, tt.err) || rel.State != ReleaseInReview {
 				t.Errorf("got %v in state %s", err, rel.State)

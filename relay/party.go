@@ -166,17 +166,9 @@ type Camera struct {
 	ClockOffset time.Duration // how far its clock is ahead; taken off when a clip arrives
 	Interior    bool          // looks into the home
 	Masks       []Mask
+	MaskVersion int // counts the changes of Masks; see [Camera.SetMasks]
 	RetainDays  int // that a clip is kept after it arrived; 0: until a member deletes it
 	CreatedAt   time.Time
-}
-
-// Mask is an area of a camera's picture that is hidden in every release, before anything else.
-// Coordinates are shares of the picture, 0 to 1.
-type Mask struct {
-	X float64 `json:"x"`
-	Y float64 `json:"y"`
-	W float64 `json:"w"`
-	H float64 `json:"h"`
 }
 
 // ClipState is where a clip is between arrival and disposal.

@@ -161,6 +161,8 @@ type Summary struct {
 	Width      int                `json:"width"`
 	Height     int                `json:"height"`
 	Tracks     map[string]int     `json:"tracks"`          // by kind: face, plate, edit, mask
+	Masks      []Mask             `json:"masks,omitempty"` // of the camera, as they were when the copies were made
+	MaskSet    int                `json:"mask_set"`        // [Camera.MaskVersion] at that time
 	Spans      []TrackSpan        `json:"spans,omitempty"` // at most [MaxSpans] of the tracks, those that are least certain
 	Findings   []Doubt            `json:"findings"`
 	Gates      []Gate             `json:"gates"`
@@ -301,8 +303,8 @@ func (rel *Release) Discard(member string, now time.Time) (Event, error) {
 // each of these members signed. With as many as need asks for (one, when it is nil) rel goes
 // live; with fewer it stays in review and waits for the others. The caller has checked the
 // signatures. g must name exactly the copies under review, and they must have passed every
-// check: nobody's word stands in for one that failed.
-func (rel *Release) Sign(r Request, g Grant, canonical []byte, need *GrantQuorum, by []Signer, now time.Time) (Event, error) {
+// check: nobody's word stands in for one that failed. masks are those that the camera has now.
+func (rel *Release) Sign(r Request, g Grant, canonical []byte, need *GrantQuorum, by []Signer, masks []Mask, now time.Time) (Event, error) {
 	if err := rel.from(ReleaseInReview); err != nil {
 		return Event{}, err
 	}
@@ -310,6 +312,9 @@ func (rel *Release) Sign(r Request, g Grant, canonical []byte, need *GrantQuorum
 		return Event{}, fmt.Errorf("the request is closed: %w", ErrState)
 	}
 	if err := rel.checkGates(); err != nil {
+		return Event{}, err
+	}
+	if err := rel.CheckMasks(masks); err != nil {
 		return Event{}, err
 	}
 	if err := g.Covers(*rel, r); err != nil {
@@ -341,11 +346,43 @@ func (rel *Release) Sign(r Request, g Grant, canonical []byte, need *GrantQuorum
 	return e, nil
 }
 
+// report is what the redactor said of the copies.
+func (rel Release) report() (s Summary, err error) {
+	if err := json.Unmarshal(rel.Summary, &s); err != nil {
+		return s, fmt.Errorf("release %s: what the redactor reported cannot be read: %w", rel.ID, err)
+	}
+	return s, nil
+}
+
+// MadeWith returns the camera's masks that are in the copies, and their hash for a grant.
+func (rel Release) MadeWith() ([]Mask, string, error) {
+	s, err := rel.report()
+	if err != nil {
+		return nil, "", err
+	}
+	hash, err := HashMasks(s.Masks)
+	return s.Masks, hash, err
+}
+
+// CheckMasks says why the copies of rel may not leave when the camera has the masks now, or nil:
+// they show something that the home has hidden since. Masks that hide less are no reason, since the
+// copies then hide more than they must.
+func (rel Release) CheckMasks(now []Mask) error {
+	made, _, err := rel.MadeWith()
+	if err != nil {
+		return err
+	}
+	if HideMore(now, made) {
+		return Invalid("", "The masks of the camera now hide more than this copy does, so it cannot be approved. Prepare it again and look at the new copy.")
+	}
+	return nil
+}
+
 // checkGates says which check of the copies failed, or nil.
 func (rel Release) checkGates() error {
-	var s Summary
-	if err := json.Unmarshal(rel.Summary, &s); err != nil {
-		return fmt.Errorf("release %s: what the redactor reported cannot be read: %w", rel.ID, err)
+	s, err := rel.report()
+	if err != nil {
+		return err
 	}
 	for _, g := range s.Gates {
 		if !g.OK {

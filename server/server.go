@@ -145,6 +145,8 @@ func (s *Server) homeHost() http.Handler {
 	manage("POST", "/clips/:id/dispose", h.DisposeClip)
 	see("GET", "/cameras", h.Cameras)
 	manage("POST", "/cameras", h.SaveCamera)
+	see("GET", "/cameras/:id", h.Masks)
+	manage("POST", "/cameras/:id/masks", h.SetMasks)
 
 	see("GET", "/rules", h.Rules)
 	manage("POST", "/rules", h.AddRule)

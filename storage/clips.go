@@ -9,30 +9,30 @@ import (
 	"cliplease/relay"
 )
 
-const cameraColumns = "id, handle, name, zone, clock_offset, interior, masks, retain_days, created_at"
+const cameraColumns = "id, handle, name, zone, clock_offset, interior, masks, mask_version, retain_days, created_at"
 
 func scanCamera(r scanner) (c relay.Camera, err error) {
 	var offset int64
-	err = r.Scan(&c.ID, &c.Handle, &c.Name, &c.Zone, &offset, &c.Interior, document{&c.Masks}, &c.RetainDays, at{&c.CreatedAt})
+	err = r.Scan(&c.ID, &c.Handle, &c.Name, &c.Zone, &offset, &c.Interior, document{&c.Masks}, &c.MaskVersion, &c.RetainDays, at{&c.CreatedAt})
 	c.ClockOffset = time.Duration(offset) * time.Millisecond
 	return c, err
 }
 
-// SaveCamera stores a new camera, or new properties of one. A handle that another camera has
-// fails with [relay.ErrConflict].
+// SaveCamera stores a new camera, or new properties of one; the masks of a camera that is there
+// are [DB.SetMasks]'s. A handle that another camera has fails with [relay.ErrConflict].
 func (db *DB) SaveCamera(ctx context.Context, c relay.Camera, actor string, now time.Time) (err error) {
 	defer wrap(&err, "save camera %s", c.Handle)
 	return db.update(ctx, func(tx *Tx) error {
 		if c.Masks == nil {
 			c.Masks = []relay.Mask{}
 		}
-		if err := tx.exec("INSERT INTO cameras ("+cameraColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		if err := tx.exec("INSERT INTO cameras ("+cameraColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)
 			ON CONFLICT (id) DO UPDATE SET handle = excluded.handle, name = excluded.name, zone = excluded.zone,
-			clock_offset = excluded.clock_offset, interior = excluded.interior, masks = excluded.masks, retain_days = excluded.retain_days`,
+			clock_offset = excluded.clock_offset, interior = excluded.interior, retain_days = excluded.retain_days`,
 			c.ID, c.Handle, c.Name, c.Zone, c.ClockOffset.Milliseconds(), c.Interior, text(c.Masks), c.RetainDays, ms(c.CreatedAt)); err != nil {
 			return err
 		}
-		_, err := tx.append(relay.Event{Kind: relay.CameraChanged, Subject: c.ID, Actor: actor, At: now, Data: relay.Data{"masks": len(c.Masks), "retain_days": c.RetainDays}})
+		_, err := tx.append(relay.Event{Kind: relay.CameraChanged, Subject: c.ID, Actor: actor, At: now, Data: relay.Data{"retain_days": c.RetainDays}})
 		return err
 	})
 }

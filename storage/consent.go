@@ -89,10 +89,10 @@ func (tx *Tx) signers(s Signing) (by []relay.Signer, err error) {
 	return append(by, relay.Signer{Member: s.Member, Role: r, Key: keySum(s.Signature), Looked: s.Looked}), err
 }
 
-// quorum is what the home needs for a grant of rel at this moment.
-func (tx *Tx) quorum(rel relay.Release, q relay.Request) (*relay.GrantQuorum, error) {
+// quorum is what the home needs for a grant of rel at this moment, and the camera it was made with.
+func (tx *Tx) quorum(rel relay.Release, q relay.Request) (*relay.GrantQuorum, relay.Camera, error) {
 	camera, err := get(tx.ctx, tx, scanCamera, "SELECT "+cameraColumns+" FROM cameras WHERE id = (SELECT camera_id FROM clips WHERE id = $1)", rel.ClipID)
-	return relay.QuorumOf(q, rel.Draft, camera), err
+	return relay.QuorumOf(q, rel.Draft, camera), camera, err
 }
 
 // approve keeps a signature that is not the last: of two

@@ -260,7 +260,7 @@ func (h *home) works(id string) relay.Release {
 	}
 	_, err = h.Keys.New(h.ctx(), ProxyKey(rel.ID, rel.Round), rel.ID)
 	h.ok(err)
-	h.ok(h.DB.Prepared(h.ctx(), rel.ID, rel.Round, rel.Copies, "o"+relay.NewID(), 4096, relay.Summary{Frames: 1500, FPS: 30, SourceSHA: hexSum("source")}, h.now))
+	h.ok(h.DB.Prepared(h.ctx(), rel.ID, rel.Round, rel.Copies, "o"+relay.NewID(), 4096, relay.Summary{Frames: 1500, FPS: 30, SourceSHA: hexSum("source"), Masks: h.camera.Masks}, h.now))
 	rel, err = h.DB.Release(h.ctx(), rel.ID)
 	h.ok(err)
 	return rel
@@ -276,6 +276,9 @@ func (h *home) grant(q relay.Request, rel relay.Release) relay.Grant {
 		DecidedAt: relay.Stamp(h.now),
 		Scope:     relay.GrantScope{Camera: "front-door", From: relay.Stamp(rel.Draft.From), To: relay.Stamp(rel.Draft.To), Narrowed: true, Streams: []string{"video"}},
 		Access:    relay.GrantAccess{NotBefore: relay.Stamp(h.now), Expires: relay.Stamp(rel.Draft.Expires), MaxViews: rel.Draft.MaxViews, Download: rel.Draft.Download}}
+	var err error
+	_, g.Redaction.StaticMasks, err = rel.MadeWith()
+	h.ok(err)
 	for _, c := range rel.Copies {
 		g.Outputs = append(g.Outputs, relay.GrantOutput{Recipient: c.ID, Kind: string(c.Recipient.Kind), Display: c.Recipient.Display(), FileSHA256: c.SHA256, Bytes: c.Bytes})
 	}

@@ -186,7 +186,7 @@ func TestCeremonySingleUse(t *testing.T) {
 		for i := range rel.Copies {
 			rel.Copies[i].SHA256, rel.Copies[i].Bytes, rel.Copies[i].Object = hexSum(rel.Copies[i].ID), 9, "o"
 		}
-		h.ok(db.Prepared(ctx, rel.ID, 1, rel.Copies, "", 0, relay.Summary{Findings: []relay.Doubt{{At: 1, Kind: "face", Why: "small"}}}, h.now))
+		h.ok(db.Prepared(ctx, rel.ID, 1, rel.Copies, "", 0, relay.Summary{Masks: h.camera.Masks, Findings: []relay.Doubt{{At: 1, Kind: "face", Why: "small"}}}, h.now))
 		rel, err = db.Release(ctx, rel.ID)
 		h.ok(err)
 		if invalid := new(relay.InvalidError); !errors.As(sign(func(*Signing) {})(), &invalid) || invalid.Field != "looked" {

@@ -251,11 +251,11 @@ func (db *DB) SignRelease(ctx context.Context, s Signing, now time.Time) (err er
 		if err != nil {
 			return err
 		}
-		need, err := tx.quorum(rel, q)
+		need, camera, err := tx.quorum(rel, q)
 		if err != nil {
 			return err
 		}
-		e, err := rel.Sign(q, s.Grant, s.Canonical, need, by, now)
+		e, err := rel.Sign(q, s.Grant, s.Canonical, need, by, camera.Masks, now)
 		if err != nil {
 			return err
 		}

@@ -248,7 +248,9 @@ type Release struct {
 	Keeps        string // for how long the agency says it keeps the copy
 	Onward       []string
 	Form         *DraftForm
-	Edits        string  // what was drawn, as JSON; empty where nothing can be drawn
+	Edits        string // what was drawn, as JSON; empty where nothing can be drawn
+	CameraID     string
+	Masked       bool    // the copy shows what a mask of the camera hides by now
 	Closed       bool    // the request cannot be answered any more
 	Quorum       *Quorum // nil when one signature is enough
 	NotBefore    string  // until when and why nothing can be approved; empty otherwise
@@ -330,8 +332,9 @@ type Summary struct {
 	Passed                int // checks
 	Failed                []FailedCheck
 	Doubts                []Moment
-	Lanes                 []Lane // of the timeline
-	MoreLanes             int    // tracks that the timeline leaves out
+	Masks                 []string // names of the camera's masks in the copy
+	Lanes                 []Lane   // of the timeline
+	MoreLanes             int      // tracks that the timeline leaves out
 }
 
 // Seconds is how long the copy runs.
@@ -436,9 +439,44 @@ type CameraForm struct {
 	OffsetSeconds          int // that the camera's clock is ahead
 	Interior               bool
 	Masks                  int
+	Hidden                 string    // how much of the picture they hide
 	Folder                 string    // it drops clips into; empty: none, or nothing for this member
 	RetainDays             int       // that its clips are kept; 0: until somebody deletes them
 	Now                    time.Time // what its clock should show
+}
+
+// Masks is the page on which the masks of a camera are drawn.
+type Masks struct {
+	Layout
+	ID, Camera string
+	Masks      string // as JSON
+	Names      []string
+	Hidden     string // how much of the picture they hide
+	Version    int
+	Stills     []MaskStill // of the newest clips; the first is shown
+	Shapes     bool        // the clips have pictures of different shapes
+	CanDraw    bool
+	Affected   []MaskedRelease
+	History    []MaskSet // newest first
+}
+
+// MaskStill is a still of a clip.
+type MaskStill struct {
+	Address string
+	At      time.Time // start of the clip
+}
+
+// MaskedRelease is a release from the camera that is not over, and what its masks mean for it.
+type MaskedRelease struct {
+	ID, Agency, Case, State, Tone, Words string
+}
+
+// MaskSet is the masks from one change on.
+type MaskSet struct {
+	Version    int
+	Since      time.Time
+	By, Hidden string
+	Names      []string
 }
 
 // Agencies is the page of the agencies that may ask.

@@ -46,7 +46,7 @@ func homeSamples() map[string][]any {
 	review := Release{
 		Layout: l, ReleaseRow: row, Request: card, Phase: "review", Zone: "UTC", Style: "blur", MaxViews: 5, LeaseEnds: at, Keeps: "30 days", Onward: []string{"To nobody."}, Form: form, NeedsLook: true,
 		Copies:   []CopyView{{ID: "x1", Recipient: "Det. Miller", Address: "m@pd.example", Size: 5, SHA256: "ab", Video: "/v1"}, {ID: "x2", Recipient: "Lab", Video: "/v2"}},
-		Original: "/original", Summary: &Summary{Frames: 200, FPS: 25, Faces: 1, Plates: 2, Areas: 1, Passed: 3, Doubts: []Moment{{At: 62.04, Kind: "A face", Why: "unsure"}}, Lanes: []Lane{{"Face 1", "seen clearly", 0.5, 3, []float64{1}}, {"Drawn by you 1", "as you drew it", 0, 8, nil}}, MoreLanes: 2},
+		Original: "/original", Summary: &Summary{Frames: 200, FPS: 25, Faces: 1, Plates: 2, Areas: 1, Masks: []string{"the window", "a <b>"}, Passed: 3, Doubts: []Moment{{At: 62.04, Kind: "A face", Why: "unsure"}}, Lanes: []Lane{{"Face 1", "seen clearly", 0.5, 3, []float64{1}}, {"Drawn by you 1", "as you drew it", 0, 8, nil}}, MoreLanes: 2},
 		Edits:   `[{"kind":"area","points":[]}]`,
 		CanSign: true, CanEdit: true, CanDiscard: true, CanPreview: true, Compulsory: true, Log: []LogLine{{At: at, Words: "Something.", Link: "/clips"}, {At: at, Words: "More."}},
 	}
@@ -54,6 +54,8 @@ func homeSamples() map[string][]any {
 	failing.CanSign, failing.Summary = false, &Summary{Failed: []FailedCheck{{"metadata", "names a device"}}}
 	closed := review
 	closed.CanSign, closed.Closed, closed.Form = false, true, nil
+	masked := review
+	masked.CanSign, masked.Masked, masked.CameraID = false, true, "c1"
 	live := review
 	live.Phase, live.Form, live.CanSign, live.CanEdit, live.CanDiscard, live.CanRevoke, live.Original = "live", nil, false, false, false, true, ""
 	live.Words, live.GrantID, live.GrantHash, live.Granted, live.SignedBy, live.Leases, live.EvidenceName = "a b c d", "g1", "ab", at, "Ada", leases, "e.zip"
@@ -68,7 +70,7 @@ func homeSamples() map[string][]any {
 		"request":  {request, compelled, none, unknown},
 		"releases": {Releases{Layout: l}, Releases{Layout: l, CanRevoke: true, NotBefore: "Nothing can be approved until then.", Live: []LiveRelease{{row, leases}}, UnderWay: []ReleaseRow{row}, Over: []ReleaseRow{ended}}},
 		"release": {
-			review, failing, closed, live, revoked, discarded, Release{Layout: l, ReleaseRow: row, Request: card, Phase: "preparing", CanDiscard: true},
+			review, failing, closed, masked, live, revoked, discarded, Release{Layout: l, ReleaseRow: row, Request: card, Phase: "preparing", CanDiscard: true},
 			Release{Layout: l, ReleaseRow: row, Request: card, Phase: "failed", Failure: "The clip is damaged.", Form: form, CanEdit: true},
 		},
 		"receipt": {
@@ -80,7 +82,11 @@ func homeSamples() map[string][]any {
 			Refused: []RefusedFile{{"x.txt", "Front door", "This is text.", 12, at}}, RefusedUnknown: true,
 			Days: []ClipDay{{"2026-11-03", at, []ClipRow{{ID: "a", Name: "x.mp4", Camera: "Front door", Start: at, Length: time.Minute, Stills: []string{"/s"}, State: "ready", Ready: true, Audio: true, Width: 640, Height: 360, CanDispose: true, KeptUntil: at, Held: true, Releases: 2}, {ID: "b", State: "cannot be used", Reason: "No video."}}}},
 		}},
-		"cameras": {Cameras{Layout: l, Zone: "UTC"}, Cameras{Layout: l, Cameras: []CameraForm{{ID: "c1", Handle: "front-door", Name: "Front door", Zone: "UTC", OffsetSeconds: 3, Interior: true, Masks: 2, Folder: "/srv/front-door", RetainDays: 30, Now: at}, {ID: "c2"}}}, Cameras{Layout: guest}},
+		"cameras": {Cameras{Layout: l, Zone: "UTC"}, Cameras{Layout: l, Cameras: []CameraForm{{ID: "c1", Handle: "front-door", Name: "Front door", Zone: "UTC", OffsetSeconds: 3, Interior: true, Masks: 2, Hidden: "4.0 %", Folder: "/srv/front-door", RetainDays: 30, Now: at}, {ID: "c2"}}}, Cameras{Layout: guest}},
+		"masks": {Masks{Layout: l, ID: "c1", Camera: "Front door", Masks: "[]", Hidden: "0.0 %", CanDraw: true}, Masks{Layout: guest, Names: []string{"the neighbours' <window>"}, Hidden: "3.0 %"}, Masks{
+			Layout: l, ID: "c1", Camera: "Front door", Masks: `[{"name":"a "b"","x":0,"y":0,"w":1,"h":1}]`, Names: []string{"a"}, Hidden: "100.0 %", Version: 2, Stills: []MaskStill{{"/s", at}, {"/t", at}}, Shapes: true, CanDraw: true,
+			Affected: []MaskedRelease{{"r1", "Exampleville", "C-1", "Live", "good", "It hides all."}}, History: []MaskSet{{2, at, "Ada", "100.0 %", []string{"a", "b"}}, {1, at, "Ada", "0.0 %", nil}},
+		}},
 		"rules": {Rules{Layout: l}, Rules{Layout: guest, Rules: []RuleRow{{ID: "r1", Name: "Mine", Does: "Stops it.", When: "a < b", ByHand: true, On: true, Hits: 3}}}, Rules{
 			Layout: l, Rules: []RuleRow{{ID: "r1", Name: "Mine", Does: "Stops it.", When: "true"}}, Agencies: []Option{{"urn:x", "X"}}, Hours: []Option{{"22", "22:00"}}, Fields: []Option{{"req.lane", "the lane"}},
 			Presets: []PresetForm{{ID: "p", Name: "P", About: "About.", Choose: true, Fields: []PresetField{{"a", "A", "lines", "x"}, {"b", "B", "agency", ""}, {"c", "C", "hour", "22"}, {"d", "D", "number", "1"}, {"e", "E", "text", "x"}}}}}},

@@ -58,7 +58,7 @@ func Render(w io.Writer, page string, data any) error {
 // what a grant says about the page on which it was signed.
 func Digest(page string) (string, error) {
 	h := sha256.New()
-	for _, name := range []string{"layout.html", "parts.html", "pages/" + page + ".html", "static/app.css", "static/app.js", "static/home.js", "static/editor.js"} {
+	for _, name := range []string{"layout.html", "parts.html", "pages/" + page + ".html", "static/app.css", "static/app.js", "static/home.js", "static/draw.js", "static/editor.js", "static/compare.js"} {
 		b, err := files.ReadFile(name)
 		if err != nil {
 			return "", err

@@ -310,13 +310,15 @@ func (h *home) leases() (relay.Release, relay.Request) {
 	}
 	proxy, size, err := m.sealProxy(ctx, file)
 	h.ok(err)
-	h.ok(h.DB.Prepared(ctx, rel.ID, 1, rel.Copies, proxy, size, relay.Summary{Frames: 10, FPS: 5}, now))
+	h.ok(h.DB.Prepared(ctx, rel.ID, 1, rel.Copies, proxy, size, relay.Summary{Frames: 10, FPS: 5, Masks: h.camera.Masks}, now))
 	rel = h.release(rel.ID)
 
 	g := relay.Grant{V: 1, Type: "cliplease.grant", Nonce: base64.RawURLEncoding.EncodeToString(make([]byte, 32)), Relay: site.Name, GrantID: relay.NewID(), Basis: "consent",
 		Request: relay.GrantRequest{SHA256: q.SHA256, Agency: q.AgencyID}, By: relay.GrantBy{Member: h.member.ID, Credential: "pass"}, DecidedAt: relay.Stamp(now),
 		Scope:  relay.GrantScope{Camera: "front-door", From: relay.Stamp(rel.Draft.From), To: relay.Stamp(rel.Draft.To), Streams: []string{"video"}},
 		Access: relay.GrantAccess{NotBefore: relay.Stamp(now), Expires: relay.Stamp(rel.Draft.Expires), MaxViews: rel.Draft.MaxViews}}
+	_, g.Redaction.StaticMasks, err = rel.MadeWith()
+	h.ok(err)
 	for _, c := range rel.Copies {
 		g.Outputs = append(g.Outputs, relay.GrantOutput{Recipient: c.ID, Kind: "email", FileSHA256: c.SHA256, Bytes: c.Bytes})
 	}

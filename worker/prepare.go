@@ -282,6 +282,7 @@ func summaryOf(r redact.Report, rel relay.Release, camera relay.Camera, version 
 	if n := len(camera.Masks); n > 0 {
 		s.Tracks["mask"] = n
 	}
+	s.Masks, s.MaskSet = camera.Masks, camera.MaskVersion
 	for _, f := range r.Findings {
 		why := f.Detail
 		if why == "" {

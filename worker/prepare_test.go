@@ -57,7 +57,7 @@ func TestPrepare(t *testing.T) {
 	}
 	var s relay.Summary
 	h.ok(json.Unmarshal(rel.Summary, &s))
-	if s.Frames != 10 || s.Width != 320 || s.Tracks["mask"] != 1 || len(s.Detectors) == 0 || len(s.Gates) == 0 || s.SourceSHA == "" {
+	if s.Frames != 10 || s.Width != 320 || s.Tracks["mask"] != 1 || !slices.Equal(s.Masks, h.camera.Masks) || s.MaskSet != 0 || len(s.Detectors) == 0 || len(s.Gates) == 0 || s.SourceSHA == "" {
 		t.Errorf("summary %+v", s)
 	}
 	if n := len(h.objects()); n != 1+2+1 {

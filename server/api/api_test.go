@@ -316,6 +316,8 @@ func (w *world) leases(requestID string, footage []byte, life time.Duration, vie
 		c.Bytes, c.SHA256 = sealed.Bytes, hex.EncodeToString(sealed.SHA256[:])
 	}
 	w.ok(w.store.DB.Prepared(ctx, rel.ID, rel.Round, rel.Copies, "", 0, relay.Summary{Frames: 1, FPS: 30}, w.now))
+	rel, err = w.store.DB.Release(ctx, rel.ID)
+	w.ok(err)
 	w.signs(q, rel)
 	rel, err = w.store.DB.Release(ctx, rel.ID)
 	w.ok(err)
@@ -330,6 +332,9 @@ func (w *world) signs(q relay.Request, rel relay.Release) {
 		Request: relay.GrantRequest{SHA256: q.SHA256, Agency: q.AgencyID}, By: relay.GrantBy{Member: w.member.ID, Role: "homeowner"}, DecidedAt: relay.Stamp(w.now),
 		Scope:  relay.GrantScope{From: relay.Stamp(rel.Draft.From), To: relay.Stamp(rel.Draft.To), Streams: []string{"video"}},
 		Access: relay.GrantAccess{NotBefore: relay.Stamp(w.now), Expires: relay.Stamp(rel.Draft.Expires), MaxViews: rel.Draft.MaxViews, Download: rel.Draft.Download}}
+	var err error
+	_, g.Redaction.StaticMasks, err = rel.MadeWith()
+	w.ok(err)
 	for _, c := range rel.Copies {
 		g.Outputs = append(g.Outputs, relay.GrantOutput{Recipient: c.ID, Kind: string(c.Recipient.Kind), FileSHA256: c.SHA256, Bytes: c.Bytes})
 	}

@@ -248,6 +248,8 @@ func say(e event, names map[string]string) (words, link string) {
 		return "A key of an agency is now " + text("status") + ".", "/agencies"
 	case relay.CameraChanged:
 		return fmt.Sprintf("%s changed the camera %s.", who, about), "/cameras"
+	case relay.CameraMasked:
+		return fmt.Sprintf("%s changed the masks of the camera %s.", who, about), "/cameras/" + e.Subject
 	case relay.MemberInvited:
 		return fmt.Sprintf("%s invited someone as %s.", name(e.Actor, "The relay"), text("role")), "/household"
 	case relay.MemberJoined:

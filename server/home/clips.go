@@ -167,7 +167,7 @@ func (s *Server) Cameras(c *gin.Context) error {
 	}
 	for _, v := range cameras {
 		p.Cameras = append(p.Cameras, templates.CameraForm{
-			ID: v.ID, Handle: v.Handle, Name: v.Name, Zone: v.Zone, OffsetSeconds: int(v.ClockOffset / time.Second), Interior: v.Interior, Masks: len(v.Masks), RetainDays: v.RetainDays,
+			ID: v.ID, Handle: v.Handle, Name: v.Name, Zone: v.Zone, OffsetSeconds: int(v.ClockOffset / time.Second), Interior: v.Interior, Masks: len(v.Masks), Hidden: hiddenWords(v.Masks), RetainDays: v.RetainDays,
 			Now: s.now().In(location(v.Zone)),
 		})
 		if s.watch != "" && p.Manage {

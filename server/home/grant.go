@@ -118,9 +118,18 @@ func (s *Server) underReview(ctx context.Context, id string) (relay.Release, rel
 	if !rel.Draft.Expires.After(s.now()) {
 		return rel, q, relay.Invalid("", "The lease that you chose would be over by now. Change the release and prepare it again.")
 	}
+	camera, _, err := s.shot(ctx, rel)
+	if err != nil {
+		return rel, q, err
+	}
 	v, err := summary(rel)
 	if err != nil {
 		return rel, q, err
+	}
+	if v != nil {
+		if err := rel.CheckMasks(camera.Masks); err != nil {
+			return rel, q, err
+		}
 	}
 	if v == nil || len(v.Failed) > 0 {
 		return rel, q, relay.Invalid("", "A check of the release copy failed, so it cannot be released. Change the release and prepare it again.")
@@ -162,7 +171,7 @@ func (s *Server) grant(ctx context.Context, rel relay.Release, q relay.Request, 
 		UI:     relay.GrantUI{Template: "release", Lang: "en", App: s.version},
 	}
 	g.Type, g.Basis, g.Order = q.Claims.LegalBasis.Record()
-	if g.Redaction.StaticMasks, err = relay.CanonicalHash(camera.Masks); err != nil {
+	if _, g.Redaction.StaticMasks, err = rel.MadeWith(); err != nil {
 		return g, err
 	}
 	edits := rel.Draft.Edits

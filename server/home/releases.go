@@ -231,9 +231,15 @@ func (s *Server) Release(c *gin.Context) error {
 			return err
 		}
 	}
-	p.CanSign = p.NotBefore == "" && (p.Quorum == nil || !p.Quorum.Mine) && role.CanSign() && rel.State == relay.ReleaseInReview && open && p.Summary != nil && len(p.Summary.Failed) == 0
+	if p.CameraID = camera.ID; rel.State == relay.ReleaseInReview {
+		p.Masked = rel.CheckMasks(camera.Masks) != nil
+	}
+	p.CanSign = !p.Masked && p.NotBefore == "" && (p.Quorum == nil || !p.Quorum.Mine) && role.CanSign() && rel.State == relay.ReleaseInReview && open && p.Summary != nil && len(p.Summary.Failed) == 0
+	if p.Original != "" {
+		p.Scripts = append(p.Scripts, "compare.js")
+	}
 	if p.CanEdit && rel.State == relay.ReleaseInReview {
-		p.Edits, p.Scripts = "[]", append(p.Scripts, "editor.js")
+		p.Edits, p.Scripts = "[]", append(p.Scripts, "draw.js", "editor.js")
 		if len(rel.Draft.Edits) > 0 {
 			p.Edits = string(rel.Draft.Edits)
 		}
@@ -319,6 +325,10 @@ func summary(rel relay.Release) (*templates.Summary, error) {
 			}
 		}
 		out.Lanes = append(out.Lanes, lane)
+	}
+	out.Masks = maskNames(v.Masks)
+	for _, name := range out.Masks {
+		out.Lanes = append(out.Lanes, templates.Lane{Name: "Mask: " + name, To: out.Seconds(), Sure: "of the camera, in every picture"})
 	}
 	for _, n := range v.Tracks {
 		out.MoreLanes += n

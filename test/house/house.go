@@ -212,6 +212,11 @@ func (h *House) Work(releaseID string, change func(*relay.Summary)) relay.Releas
 		Findings:  []relay.Doubt{{At: 2.4, Kind: "face", Why: "weak"}, {At: 6.08, Kind: "plate", Why: "lost"}},
 		Detectors: []relay.Tool{{Name: "faces", SHA256: strings.Repeat("a", 64)}}, Tools: []relay.Tool{{Name: "ffmpeg", Version: "test"}}, SourceSHA: strings.Repeat("b", 64),
 	}
+	camera, err := h.Store.DB.Camera(ctx, h.Camera.ID)
+	h.ok(err)
+	if s.Masks, s.MaskSet = camera.Masks, camera.MaskVersion; len(s.Masks) > 0 {
+		s.Tracks["mask"] = len(s.Masks)
+	}
 	if change != nil {
 		change(&s)
 	}

@@ -146,6 +146,9 @@ func (h *Home) Sign(ctx context.Context, content []byte, terms Terms) (l Lease, 
 		Access:     relay.GrantAccess{NotBefore: relay.Stamp(now), Expires: relay.Stamp(draft.Expires), MaxViews: draft.MaxViews, Download: draft.Download},
 		Conditions: relay.GrantConditions{Use: "case EPD-2026-0042 only", Onward: "none", RetainDays: 30, DestroyAttest: true},
 	}
+	if _, g.Redaction.StaticMasks, err = rel.MadeWith(); err != nil {
+		return l, err
+	}
 	for _, c := range rel.Copies {
 		g.Outputs = append(g.Outputs, relay.GrantOutput{Recipient: c.ID, Kind: "email", Display: c.Recipient.Display(), FileSHA256: c.SHA256, Bytes: c.Bytes})
 	}
