@@ -18,25 +18,27 @@ type EventKind string
 
 // The kinds of event. A kind is never renamed: old logs must stay readable.
 const (
-	RequestReceived  EventKind = "request.received"
-	RequestSeen      EventKind = "request.seen"
-	RequestDeclined  EventKind = "request.declined"
-	RequestWithdrawn EventKind = "request.withdrawn"
-	RequestLapsed    EventKind = "request.lapsed"
-	RequestJudged    EventKind = "request.judged"  // the rules looked at it
-	RequestStopped   EventKind = "request.stopped" // and closed it
+	RequestReceived     EventKind = "request.received"
+	RequestSeen         EventKind = "request.seen"
+	RequestDeclined     EventKind = "request.declined"
+	RequestReconsidered EventKind = "request.reconsidered" // declining was undone
+	RequestWithdrawn    EventKind = "request.withdrawn"
+	RequestLapsed       EventKind = "request.lapsed"
+	RequestJudged       EventKind = "request.judged"  // the rules looked at it
+	RequestStopped      EventKind = "request.stopped" // and closed it
 
-	ReleasePreparing EventKind = "release.preparing"
-	ReleasePrepared  EventKind = "release.prepared"
-	ReleaseFailed    EventKind = "release.failed"
-	ReleaseEdited    EventKind = "release.edited"
-	ReleaseDiscarded EventKind = "release.discarded"
-	ReleaseApproved  EventKind = "release.approved" // signed, and other signatures are needed as well
-	ReleaseGranted   EventKind = "release.granted"
-	ReleaseRevoked   EventKind = "release.revoked"
-	ReleaseExpired   EventKind = "release.expired"
-	ReleaseShredded  EventKind = "release.shredded"
-	LinkRevoked      EventKind = "link.revoked"
+	ReleasePreparing    EventKind = "release.preparing"
+	ReleasePrepared     EventKind = "release.prepared"
+	ReleaseFailed       EventKind = "release.failed"
+	ReleaseEdited       EventKind = "release.edited"
+	ReleaseDiscarded    EventKind = "release.discarded"
+	ReleaseApproved     EventKind = "release.approved" // signed, and other signatures are needed as well
+	ReleaseGranted      EventKind = "release.granted"
+	ReleaseRevoked      EventKind = "release.revoked"
+	ReleaseExpired      EventKind = "release.expired"
+	ReleaseShredded     EventKind = "release.shredded"
+	ReleaseAcknowledged EventKind = "release.acknowledged" // the agency has the notice of its end
+	LinkRevoked         EventKind = "link.revoked"
 
 	LinkOpened     EventKind = "link.opened" // a code was asked for
 	LinkAsked      EventKind = "link.asked"  // for more time

@@ -53,6 +53,13 @@ type DestroyedClaims struct {
 	Statement   string    `json:"statement"`    // 1 to 500 characters: how, and by whom
 }
 
+// AcknowledgeClaims confirm that the agency has the relay's signed notice of the end of a release.
+type AcknowledgeClaims struct {
+	Call
+	ReleaseID    string `json:"release_id"`
+	NoticeSHA256 string `json:"notice_sha256"` // hex; of the compact notice as a poll gave it
+}
+
 // RotateClaims brings an agency's new key. Proof is a token of its own, signed by the new
 // key over [KeyProof]: nobody pins a key that they do not hold.
 type RotateClaims struct {
@@ -169,6 +176,19 @@ func ParseDestroyed(payload []byte, e Expected) (DestroyedClaims, error) {
 		err = Invalid("destroyed_at", "This lies in the future; attest it once it is done.")
 	case !length(c.Statement, 1, StatementMax):
 		err = Invalid("statement", "Say in 1 to %d characters how the copies were destroyed.", StatementMax)
+	}
+	return c, err
+}
+
+// ParseAcknowledge is [ParseClaims] for the acknowledgement of an end.
+func ParseAcknowledge(payload []byte, e Expected) (AcknowledgeClaims, error) {
+	c, err := parseCall(payload, e, func(c AcknowledgeClaims) Call { return c.Call })
+	switch {
+	case err != nil:
+	case !objectID.MatchString(c.ReleaseID):
+		err = Invalid("release_id", "This is no release id as a notice gives it.")
+	case !digest.MatchString(c.NoticeSHA256):
+		err = Invalid("notice_sha256", "This is the SHA-256 of the notice as the poll gave it, in 64 hex digits.")
 	}
 	return c, err
 }

@@ -413,9 +413,15 @@ func TestDraft(t *testing.T) {
 // releasing: it is the same at every moment, and its own withdrawal works the same.
 func TestAgencyView(t *testing.T) {
 	silent := map[string]func(*Request) (Event, error){
-		"left":               func(*Request) (Event, error) { return Event{}, nil },
-		"seen":               func(q *Request) (Event, error) { return q.See("m1", start) },
-		"declined":           func(q *Request) (Event, error) { return q.Decline("m1", start) },
+		"left":     func(*Request) (Event, error) { return Event{}, nil },
+		"seen":     func(q *Request) (Event, error) { return q.See("m1", start) },
+		"declined": func(q *Request) (Event, error) { return q.Decline("m1", start) },
+		"declined, and not after all": func(q *Request) (Event, error) {
+			if e, err := q.Decline("m1", start); err != nil {
+				return e, err
+			}
+			return q.Reconsider("m1", start.Add(time.Minute))
+		},
 		"its key was stolen": func(q *Request) (Event, error) { return q.KeyStolen("m1", start) },
 		"by rule": func(q *Request) (Event, error) {
 			q.State, q.Reason, q.ClosedAt = RequestClosed, ClosedByRule, start

@@ -26,7 +26,7 @@ const PublicRate = 12
 // one leaf of every hour.
 func (k EventKind) Published() bool {
 	switch k { //nolint:exhaustive // all others are not
-	case RequestReceived, ReleaseGranted, ReleaseRevoked, ReleaseExpired, ReleaseShredded, LinkRevoked, CopyDestroyed,
+	case RequestReceived, ReleaseGranted, ReleaseRevoked, ReleaseExpired, ReleaseShredded, LinkRevoked, CopyDestroyed, ReleaseAcknowledged,
 		AgencyRegistered, KeyAdded, KeyChanged, RelayRestored, ClockFrozen, ClockAcknowledged:
 		return true
 	}

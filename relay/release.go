@@ -224,7 +224,7 @@ func PrepareRelease(id string, r Request, c Clip, d Draft, member string, now ti
 	}}, nil
 }
 
-func (rel *Release) from(states ...ReleaseState) error {
+func (rel Release) from(states ...ReleaseState) error {
 	if !slices.Contains(states, rel.State) {
 		return fmt.Errorf("the release is %s: %w", rel.State, ErrState)
 	}
@@ -416,6 +416,15 @@ func (rel *Release) Expire(now time.Time) (Event, error) {
 	return Event{Kind: ReleaseExpired, Subject: rel.ID, Actor: "relay", At: now}, nil
 }
 
+// Acknowledge records that agency, which signed token sha256 for it, has the notice that rel is over.
+// It changes nothing. What never was live has no notice, and what is live has none yet: [ErrState].
+func (rel Release) Acknowledge(agency, sha256 string, now time.Time) (Event, error) {
+	if err := rel.from(ReleaseIsRevoked, ReleaseIsExpired); err != nil {
+		return Event{}, err
+	}
+	return Event{Kind: ReleaseAcknowledged, Subject: rel.ID, Actor: agency, At: now, Data: Data{"acknowledgement_sha256": sha256}}, nil
+}
+
 // Shred records that every key and object of an ended release is destroyed.
 func (rel *Release) Shred(now time.Time) (Event, error) {
 	if !rel.State.Ended() || !rel.ShreddedAt.IsZero() {
@@ -465,6 +474,8 @@ func (s ReleaseState) After(k EventKind) (ReleaseState, bool) {
 		return move(ReleaseIsExpired, ReleaseIsLive)
 	case ReleaseShredded:
 		return move(s, ReleaseIsRevoked, ReleaseIsExpired, ReleaseIsDiscarded)
+	case ReleaseAcknowledged:
+		return move(s, ReleaseIsRevoked, ReleaseIsExpired)
 	default:
 		return s, s != ""
 	}

@@ -118,6 +118,25 @@ func (r *Request) Decline(member string, now time.Time) (Event, error) {
 	return r.close(ClosedDeclined, RequestDeclined, member, now)
 }
 
+// UndoFor is how long a step can be taken back that asks nobody "are you sure".
+const UndoFor = 10 * time.Minute
+
+// Reconsider takes back that r was declined: it waits for an answer again. The agency's view, which did
+// not change when r was declined, does not change now. It fails with [ErrState] once [UndoFor] or the
+// deadline is over, when the agency withdrew r meanwhile, and for what was closed for another reason.
+func (r *Request) Reconsider(member string, now time.Time) (Event, error) {
+	if !r.CanReconsider(now) {
+		return Event{}, fmt.Errorf("declining cannot be undone any more: %w", ErrState)
+	}
+	r.State, r.Reason, r.ClosedAt = RequestPending, "", time.Time{}
+	return Event{Kind: RequestReconsidered, Subject: r.ID, Actor: member, At: now}, nil
+}
+
+// CanReconsider reports whether [Request.Reconsider] is still possible.
+func (r Request) CanReconsider(now time.Time) bool {
+	return r.Reason == ClosedDeclined && r.WithdrawnAt.IsZero() && now.Before(r.ClosedAt.Add(UndoFor)) && now.Before(r.RespondBy)
+}
+
 // Withdraw closes r because the agency takes it back. What was released stays as it is. It
 // fails with [ErrState] only where the agency's own view is closed already: a request that the
 // home declined is withdrawn like one that nobody has seen.

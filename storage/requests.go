@@ -96,6 +96,11 @@ func (db *DB) Requests(ctx context.Context, state relay.RequestState, limit int)
 	return list(ctx, db.read, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE (state = $1 OR $1 = '') ORDER BY received_at DESC, id LIMIT $2", string(state), limit)
 }
 
+// RequestsOf returns all requests of an agency, newest first.
+func (db *DB) RequestsOf(ctx context.Context, agencyID string) ([]relay.Request, error) {
+	return list(ctx, db.read, scanRequest, agencyRequests, agencyID, 0)
+}
+
 // UpdateRequest applies change to a request and commits the request and its event together.
 // If another writer moved it first, nothing is stored: [relay.ErrConflict].
 func (db *DB) UpdateRequest(ctx context.Context, id string, change func(*relay.Request) (relay.Event, error)) (err error) {

@@ -296,7 +296,7 @@ func (k *check) checkRequests() error {
 		k.mustCount("request", q.ID, relay.RequestReceived, 1)
 		k.mustCount("request", q.ID, relay.RequestSeen, bit(!q.SeenAt.IsZero()))
 		k.mustCount("request", q.ID, relay.RequestWithdrawn, bit(!q.WithdrawnAt.IsZero()))
-		k.mustCount("request", q.ID, relay.RequestDeclined, bit(q.Reason == relay.ClosedDeclined))
+		k.mustCount("request", q.ID, relay.RequestDeclined, bit(q.Reason == relay.ClosedDeclined)+k.count(q.ID, relay.RequestReconsidered))
 		k.mustCount("request", q.ID, relay.RequestLapsed, bit(q.Reason == relay.ClosedDeadline))
 		k.mustCount("request", q.ID, relay.RequestKeyStolen, bit(q.Reason == relay.ClosedKey))
 		sum := sha256.Sum256([]byte(q.JWS))

@@ -111,6 +111,7 @@ type Request struct {
 	ClockAhead                        bool
 	Form                              *DraftForm // nil when no camera of the home has the name
 	CanPrepare, CanDecline            bool
+	CanUndo                           bool // it was declined just now
 }
 
 // Leases are the choices for how long a lease runs, in hours.
@@ -184,7 +185,8 @@ type Releases struct {
 // LiveRelease is a live release with who holds it.
 type LiveRelease struct {
 	ReleaseRow
-	Leases []Lease
+	Leases    []Lease
+	CanExtend bool
 }
 
 // ReleaseRow is a release in a line.
@@ -258,6 +260,7 @@ type Release struct {
 	CanEdit      bool
 	CanDiscard   bool
 	CanRevoke    bool
+	CanExtend    bool // a release of the same scope can be made that ends later
 	CanPreview   bool
 	Words        string // check words of the signed grant
 	GrantID      string
@@ -269,6 +272,8 @@ type Release struct {
 	EndedBy      string
 	EndReason    string
 	Shredded     time.Time
+	Acknowledged time.Time // when the agency said that it has the notice of the end
+	Destroyed    time.Time // when the agency first stated that its copies are destroyed
 	Log          []LogLine
 }
 

@@ -68,7 +68,9 @@ func homeSamples() map[string][]any {
 		"inbox":    {Inbox{Layout: l}, Inbox{Layout: guest, Open: []RequestCard{card, over}, UnderWay: []ReleaseRow{row}, Live: []ReleaseRow{row}, NewHome: NewHome{Camera: true}}},
 		"requests": {Requests{Layout: l}, Requests{Layout: l, Requests: []RequestCard{card, over}}},
 		"request":  {request, compelled, none, unknown},
-		"releases": {Releases{Layout: l}, Releases{Layout: l, CanRevoke: true, NotBefore: "Nothing can be approved until then.", Live: []LiveRelease{{row, leases}}, UnderWay: []ReleaseRow{row}, Over: []ReleaseRow{ended}}},
+		"history": {History{Layout: l, Agency: "Exampleville"}, History{Layout: l, Agency: "Exampleville <Police>", AgencyID: "urn:x", Verified: "Verified", Tone: "good", Cases: []string{"C-1", "C-2"}, Released: 1, Watched: 2, Stopped: 1,
+			Asked: []Asked{{RequestCard: card, Findings: []Finding{{"Only <local>", "holds it", true}}, Made: []Made{{row, leases}, {ReleaseRow: ended}}}, {RequestCard: over}}}, History{Layout: l, Agency: "Exampleville", Case: "C <1>", Asked: []Asked{{RequestCard: card}}}},
+		"releases": {Releases{Layout: l}, Releases{Layout: l, CanRevoke: true, NotBefore: "Nothing can be approved until then.", Live: []LiveRelease{{row, leases, true}}, UnderWay: []ReleaseRow{row}, Over: []ReleaseRow{ended}}},
 		"release": {
 			review, failing, closed, masked, live, revoked, discarded, Release{Layout: l, ReleaseRow: row, Request: card, Phase: "preparing", CanDiscard: true},
 			Release{Layout: l, ReleaseRow: row, Request: card, Phase: "failed", Failure: "The clip is damaged.", Form: form, CanEdit: true},

@@ -27,7 +27,7 @@ client is the reference for the API that https://api.<relay>/openapi.json descri
 Exit codes: 0 done, 1 refused by the relay, 2 wrong command line, 4 the relay cannot be reached.`,
 	}
 	cmd.AddCommand(agencyKeygenCommand(), agencyAddCommand(), agencyRequestCommand(), agencyPollCommand(), agencyWithdrawCommand(),
-		agencyOpenCommand(), agencyDestroyedCommand(), agencyRotateCommand())
+		agencyOpenCommand(), agencyAcknowledgeCommand(), agencyDestroyedCommand(), agencyRotateCommand())
 	return cmd
 }
 
@@ -297,9 +297,10 @@ func (a *agencyClient) fill(claims map[string]any) {
 func agencyPollCommand() *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
-		Use:     "poll --key FILE --relay URL REQUEST_ID",
-		Short:   "Ask how a request stands",
-		Long:    `Prints {"state":"pending"}, {"state":"released","release_id":…} or {"state":"closed"}, which is all that a relay says.`,
+		Use:   "poll --key FILE --relay URL REQUEST_ID",
+		Short: "Ask how a request stands",
+		Long: `Prints {"state":"pending"}, {"state":"released","release_id":…} or {"state":"closed"}, which is all that a relay says. After a
+release ended it says {"state":"closed","ended":true,"notice":…}; answer that with "agency acknowledge".`,
 		Example: "  cliplease agency poll --key agency.key --relay https://api.relay.example 5v3p2…",
 		Args:    oneArgument("request id, as the receipt gives it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -415,6 +416,32 @@ func agencyDestroyedCommand() *cobra.Command {
 	flags.add(cmd)
 	cmd.Flags().StringVar(&release, "release", "", "release `id`")
 	cmd.Flags().StringVar(&statement, "statement", "", "how the copies were destroyed, and by whom")
+	return cmd
+}
+
+func agencyAcknowledgeCommand() *cobra.Command {
+	var flags clientFlags
+	cmd := &cobra.Command{
+		Use:   "acknowledge --key FILE --relay URL REQUEST_ID",
+		Short: "Acknowledge that a release is over",
+		Long: `Polls a request, reads the relay's signed notice that the release to it is over, and tells the
+relay that the agency has it. Destroying the copies is attested apart, with "agency destroyed".`,
+		Example: "  cliplease agency acknowledge --key agency.key --relay https://api.relay.example 5v3p2…",
+		Args:    oneArgument("request id, as the receipt gives it"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := flags.client(cmd)
+			if err != nil {
+				return err
+			}
+			out, err := a.acknowledge(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), out, false)
+		},
+	}
+	flags.add(cmd)
+	cmd.Flags().Bool("json", true, "the answer is always JSON")
 	return cmd
 }
 

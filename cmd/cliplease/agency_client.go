@@ -281,6 +281,7 @@ type stands struct {
 	State     string `json:"state"`
 	ReleaseID string `json:"release_id,omitempty"`
 	Ended     bool   `json:"ended,omitempty"`
+	Notice    string `json:"notice,omitempty"` // signed by the relay, once a release is over
 }
 
 // poll asks how a request stands.
@@ -291,6 +292,30 @@ func (a *agencyClient) poll(ctx context.Context, requestID string) (stands, erro
 // withdraw takes a request back.
 func (a *agencyClient) withdraw(ctx context.Context, requestID string) (stands, error) {
 	return a.ask(ctx, "/a/v1/requests/withdraw", token.Withdraw, relay.WithdrawClaims{Call: a.call(300), RequestID: requestID})
+}
+
+// acknowledgedEnd is the relay's answer to an acknowledgement.
+type acknowledgedEnd struct {
+	ReleaseID  string `json:"release_id"`
+	RecordedAt string `json:"recorded_at"`
+}
+
+// acknowledge tells the relay that the agency has the notice of the end of the release to a request.
+func (a *agencyClient) acknowledge(ctx context.Context, requestID string) (out acknowledgedEnd, err error) {
+	s, err := a.poll(ctx, requestID)
+	if err != nil {
+		return out, err
+	}
+	if s.Notice == "" {
+		return out, exitWith(exitRefused, errors.New("nothing has ended that was released to this request, so there is nothing to acknowledge"))
+	}
+	notice, err := token.ParseEnded(s.Notice, relay.PublicKey{})
+	if err != nil || notice.RequestID != requestID || notice.Audience != a.key.Agency {
+		return out, exitWith(exitRefused, errors.New("the relay's notice is not about this request"))
+	}
+	err = a.send(ctx, "/a/v1/releases/acknowledge", token.Acknowledge, relay.AcknowledgeClaims{Call: a.call(300), ReleaseID: notice.ReleaseID,
+		NoticeSHA256: sha256Hex([]byte(s.Notice))}, &out)
+	return out, err
 }
 
 func (a *agencyClient) ask(ctx context.Context, path, typ string, claims any) (stands, error) {

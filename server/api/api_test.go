@@ -92,6 +92,7 @@ func (w *world) router() http.Handler {
 	on("POST", "/a/v1/requests/withdraw", w.server.Withdraw)
 	on("POST", "/a/v1/releases/open", w.server.OpenRelease)
 	on("POST", "/a/v1/releases/destroyed", w.server.Destroyed)
+	on("POST", "/a/v1/releases/acknowledge", w.server.Acknowledge)
 	on("POST", "/a/v1/keys/rotate", w.server.RotateKey)
 	on("GET", "/a/v1/releases/media", w.server.Media)
 	on("GET", "/openapi.json", w.server.OpenAPI)

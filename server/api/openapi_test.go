@@ -150,14 +150,16 @@ func TestOpenAPIIsTrue(t *testing.T) {
 	full["onward"].(claim)["policy"], full["onward"].(claim)["recipients"] = "listed", []string{"county attorney"}
 	full["recipients"] = full["recipients"].([]claim)[1:] // the one by mail
 	for path, good := range map[string]claim{
-		"/a/v1/requests":           full,
-		"/a/v1/requests/poll":      with(claim{"request_ids": []string{"aaaaaaaaaaaaaaaaaaaaaaaaaa"}}),
-		"/a/v1/requests/withdraw":  with(claim{"request_id": "aaaaaaaaaaaaaaaaaaaaaaaaaa"}),
-		"/a/v1/releases/open":      with(claim{"release_id": "aaaaaaaaaaaaaaaaaaaaaaaaaa"}),
-		"/a/v1/releases/destroyed": with(claim{"release_id": "aaaaaaaaaaaaaaaaaaaaaaaaaa", "destroyed_at": relay.Stamp(w.now), "statement": "done"}),
+		"/a/v1/requests":             full,
+		"/a/v1/requests/poll":        with(claim{"request_ids": []string{"aaaaaaaaaaaaaaaaaaaaaaaaaa"}}),
+		"/a/v1/requests/withdraw":    with(claim{"request_id": "aaaaaaaaaaaaaaaaaaaaaaaaaa"}),
+		"/a/v1/releases/open":        with(claim{"release_id": "aaaaaaaaaaaaaaaaaaaaaaaaaa"}),
+		"/a/v1/releases/destroyed":   with(claim{"release_id": "aaaaaaaaaaaaaaaaaaaaaaaaaa", "destroyed_at": relay.Stamp(w.now), "statement": "done"}),
+		"/a/v1/releases/acknowledge": with(claim{"release_id": "aaaaaaaaaaaaaaaaaaaaaaaaaa", "notice_sha256": strings.Repeat("0", 64)}),
 	} {
 		typ := map[string]string{"/a/v1/requests": token.Request, "/a/v1/requests/poll": token.Poll, "/a/v1/requests/withdraw": token.Withdraw,
-			"/a/v1/releases/open": token.Open, "/a/v1/releases/destroyed": token.Destroyed}[path]
+			"/a/v1/releases/open": token.Open, "/a/v1/releases/destroyed": token.Destroyed,
+			"/a/v1/releases/acknowledge": token.Acknowledge}[path]
 		tried := 0
 		broken(payload(doc, path), nil, func(at []string, value any, rule string) {
 			var c object

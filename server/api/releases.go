@@ -203,3 +203,55 @@ func (s *Server) destroyed(c *gin.Context) (attested, error) {
 	}
 	return attested{ReleaseID: a.ReleaseID, RecordedAt: relay.Stamp(a.CreatedAt)}, err
 }
+
+// Acknowledge handles POST /a/v1/releases/acknowledge: an agency says that it has the notice that a
+// release to it is over. The home sees it; whoever has not acknowledged has lost access all the same.
+func (s *Server) Acknowledge(c *gin.Context) error {
+	out, err := s.acknowledge(c)
+	if err != nil {
+		return s.refuse(c, err)
+	}
+	return s.answer(c, http.StatusOK, out)
+}
+
+// acknowledged is the answer to an acknowledgement.
+type acknowledged struct {
+	ReleaseID  string `json:"release_id"`
+	RecordedAt string `json:"recorded_at"`
+}
+
+func (s *Server) acknowledge(c *gin.Context) (acknowledged, error) {
+	by, err := s.authenticate(c, token.Acknowledge, lifeLong)
+	if err != nil {
+		return acknowledged{}, err
+	}
+	claims, err := relay.ParseAcknowledge(by.token.Payload, by.expects)
+	if err != nil {
+		return acknowledged{}, err
+	}
+	ctx, now := c.Request.Context(), by.expects.Now
+	rel, err := s.store.DB.Release(ctx, claims.ReleaseID)
+	if err != nil {
+		return acknowledged{}, err
+	}
+	q, err := s.store.DB.AgencyRequest(ctx, by.agency.ID, rel.RequestID)
+	if err != nil {
+		return acknowledged{}, err
+	}
+	// A release that another of the same request has followed keeps its own notice.
+	q.ReleaseID, q.EndedAt = rel.ID, rel.EndedAt
+	if rel.GrantedAt.IsZero() || rel.EndedAt.IsZero() {
+		return acknowledged{}, relay.ErrNotFound
+	}
+	notice, err := token.MintEnded(s.store.Identity, q)
+	if err != nil {
+		return acknowledged{}, err
+	}
+	if sum := sha256.Sum256([]byte(notice)); claims.NoticeSHA256 != hex.EncodeToString(sum[:]) {
+		return acknowledged{}, relay.Invalid("notice_sha256", "This is not the notice of the end of this release; poll again and take the notice from there.")
+	}
+	sum := sha256.Sum256([]byte(by.raw))
+	a, err := s.store.DB.Acknowledge(ctx, storage.Acknowledgement{ReleaseID: rel.ID, AgencyID: by.agency.ID, KID: by.key.KID,
+		JWS: by.raw, SHA256: hex.EncodeToString(sum[:]), CreatedAt: now.Truncate(time.Millisecond)})
+	return acknowledged{ReleaseID: a.ReleaseID, RecordedAt: relay.Stamp(a.CreatedAt)}, err
+}

@@ -285,3 +285,99 @@ func TestDestroyed(t *testing.T) {
 		}
 	}
 }
+
+// TestAcknowledge: after the end of a release its agency gets a signed notice, always the same bytes,
+// and acknowledges it once. Nothing of it exists for a request to which nothing was released.
+func TestAcknowledge(t *testing.T) {
+	w := newWorld(t, wide())
+	a, b := w.registers("first", relay.AlgEdDSA), w.registers("second", relay.AlgES256)
+	id := w.files(a, w.claims(a))
+	rel := w.leases(id, footage(t, 1000), time.Hour, 1)
+	polled := func() standing {
+		t.Helper()
+		code, body := w.polls(a, id)
+		var out standings
+		w.ok(json.Unmarshal([]byte(body), &out))
+		if code != http.StatusOK || len(out.Requests) != 1 {
+			t.Fatal(code, body)
+		}
+		return out.Requests[0]
+	}
+	acknowledge := func(by requester, release, notice string, change func(claim)) string {
+		c := w.call(by, 300)
+		sum := sha256.Sum256([]byte(notice))
+		c["release_id"], c["notice_sha256"] = release, hex.EncodeToString(sum[:])
+		if change != nil {
+			change(c)
+		}
+		return w.sign(by, token.Acknowledge, c)
+	}
+	post := func(raw string) (int, string) { return w.answer(w.post("/a/v1/releases/acknowledge", raw)) }
+
+	if s := polled(); s.Notice != "" {
+		t.Errorf("a live release has a notice of its end: %+v", s)
+	}
+	if code, body := post(acknowledge(a, rel.ID, "", nil)); code != http.StatusNotFound || body != notAvailable {
+		t.Errorf("while it is live: %d %s", code, body)
+	}
+	w.ok(w.store.DB.RevokeRelease(t.Context(), rel.ID, w.member.ID, "enough", w.now))
+	ended := w.now
+	s := polled()
+	public, err := relay.NewPublicKey(w.store.Identity.Relay.Public())
+	w.ok(err)
+	notice, err := token.ParseEnded(s.Notice, public)
+	w.ok(err)
+	if want := (token.EndedClaims{Audience: a.ID, RequestID: id, ReleaseID: rel.ID, EndedAt: relay.Stamp(ended), Destroy: true}); notice != want || !s.Ended || s.State != "closed" {
+		t.Errorf("the notice says %+v, want %+v", notice, want)
+	}
+	w.now = w.now.Add(time.Hour)
+	if again := polled(); again != s {
+		t.Errorf("the notice changed: %+v, then %+v", s, again)
+	}
+	first := acknowledge(a, rel.ID, s.Notice, nil)
+	want := fmt.Sprintf(`{"release_id":%q,"recorded_at":%q}`, rel.ID, relay.Stamp(w.now))
+	for _, raw := range []string{first, first, acknowledge(a, rel.ID, s.Notice, nil)} {
+		if code, body := post(raw); code != http.StatusOK || body != want {
+			t.Errorf("%d %s, want %s", code, body, want)
+		}
+		w.now = w.now.Add(time.Minute)
+	}
+	kept, err := w.store.DB.AcknowledgementOf(t.Context(), rel.ID)
+	w.ok(err)
+	if kept.JWS != first || kept.AgencyID != a.ID || kept.KID != a.public.KID {
+		t.Errorf("kept: %+v", kept)
+	}
+	log, err := w.store.DB.History(t.Context(), rel.ID)
+	w.ok(err)
+	n := 0
+	for _, e := range log {
+		if strings.Contains(string(e.Event), string(relay.ReleaseAcknowledged)) {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+	silent := w.files(b, w.claims(b))
+	never, err := w.store.DB.Request(t.Context(), silent)
+	w.ok(err)
+	w.now = never.RespondBy
+	if code, body := w.polls(b, silent); code != http.StatusOK || body != fmt.Sprintf(`{"requests":[{"request_id":%q,"state":"closed"}]}`, silent) {
+		t.Errorf("a request that was never answered: %d %s", code, body)
+	}
+	for name, tt := range map[string]struct {
+		raw  string
+		code int
+		body string
+	}{
+		"another agency": {acknowledge(b, rel.ID, s.Notice, nil), http.StatusNotFound, notAvailable},
+		"no release":     {acknowledge(a, "aaaaaaaaaaaaaaaaaaaaaaaaaa", s.Notice, nil), http.StatusNotFound, notAvailable},
+		"other notice":   {acknowledge(a, rel.ID, s.Notice+"x", nil), http.StatusUnprocessableEntity, `"claim":"notice_sha256"`},
+		"no digest":      {acknowledge(a, rel.ID, s.Notice, func(c claim) { c["notice_sha256"] = "ff" }), http.StatusUnprocessableEntity, `"claim":"notice_sha256"`},
+		"no id":          {acknowledge(a, "R", s.Notice, nil), http.StatusUnprocessableEntity, `"claim":"release_id"`},
+	} {
+		if code, body := post(tt.raw); code != tt.code || !strings.Contains(body, tt.body) {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}

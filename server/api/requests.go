@@ -59,6 +59,7 @@ func (s *Server) fileRequest(c *gin.Context) (string, error) {
 type standing struct {
 	RequestID string `json:"request_id"`
 	relay.AgencyView
+	Notice string `json:"notice,omitempty"` // after a release: the relay's signed notice of its end
 }
 
 // standings is the answer to a poll and to a withdrawal: the one place where the state of a
@@ -76,7 +77,11 @@ func (s *Server) stand(ctx context.Context, agencyID string, ids []string, now t
 		if err != nil {
 			return out, err
 		}
-		out.Requests = append(out.Requests, standing{q.ID, q.AgencyView(now)})
+		notice, err := token.MintEnded(s.store.Identity, q)
+		if err != nil {
+			return out, err
+		}
+		out.Requests = append(out.Requests, standing{q.ID, q.AgencyView(now), notice})
 	}
 	return out, nil
 }

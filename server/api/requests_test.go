@@ -50,6 +50,10 @@ func TestSilenceGolden(t *testing.T) {
 		{"declined", nil, func(w *world, id string) {
 			w.decide(id, func(q *relay.Request) (relay.Event, error) { return q.Decline(w.member.ID, w.now) })
 		}},
+		{"declined, and not after all", nil, func(w *world, id string) {
+			w.decide(id, func(q *relay.Request) (relay.Event, error) { return q.Decline(w.member.ID, w.now) })
+			w.decide(id, func(q *relay.Request) (relay.Event, error) { return q.Reconsider(w.member.ID, w.now) })
+		}},
 		{"prepared and not signed", nil, func(w *world, id string) {
 			q, err := w.store.DB.Request(context.Background(), id)
 			w.ok(err)

@@ -282,7 +282,7 @@ func (b builder) entries(r *Report, all []relay.Entry) error {
 func (b builder) concerns(e relay.Event) bool {
 	_, own := b.links[e.Actor]
 	switch e.Kind {
-	case relay.RequestReceived, relay.RequestWithdrawn, relay.CopyDestroyed,
+	case relay.RequestReceived, relay.RequestWithdrawn, relay.CopyDestroyed, relay.ReleaseAcknowledged,
 		relay.ReleasePrepared, relay.ReleaseGranted, relay.ReleaseRevoked, relay.ReleaseExpired, relay.ReleaseShredded:
 		return true
 	case relay.LinkRevoked:
@@ -358,6 +358,8 @@ func (b builder) digests(out *Entry, e relay.Event) {
 				out.What += ": “" + a.Statement + "”"
 			}
 		}
+	case relay.ReleaseAcknowledged:
+		add(&out.Out, "acknowledgement", text("acknowledgement_sha256"))
 	default: // nothing that has a digest
 	}
 }

@@ -24,6 +24,8 @@ func what(e relay.Event) string {
 		return "The agency's signed request came in"
 	case relay.RequestSeen:
 		return "A member of the home opened the request"
+	case relay.RequestReconsidered:
+		return "Declining was undone"
 	case relay.RequestDeclined:
 		return "The request was declined"
 	case relay.RequestWithdrawn:
@@ -81,6 +83,8 @@ func what(e relay.Event) string {
 		return "A stored copy was not what had been sealed; viewing was ended"
 	case relay.CopyDestroyed:
 		return "The agency stated that its copies are destroyed"
+	case relay.ReleaseAcknowledged:
+		return "The agency acknowledged that access is over"
 	case relay.MailSent:
 		return "A mail was handed to the mail server: " + mail(text("kind"))
 	case relay.MailFailed:

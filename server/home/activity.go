@@ -142,6 +142,8 @@ func say(e event, names map[string]string) (words, link string) {
 		return fmt.Sprintf("%s asked for footage, case %s.", who, text("case")), request
 	case relay.RequestSeen:
 		return who + " opened a request for the first time.", request
+	case relay.RequestReconsidered:
+		return who + " took declining back.", "/requests/" + e.Subject
 	case relay.RequestDeclined:
 		return who + " declined a request.", request
 	case relay.RequestWithdrawn:
@@ -214,6 +216,8 @@ func say(e event, names map[string]string) (words, link string) {
 		return "A stored release copy is not what was sealed. Its views were ended; end the release and look at your storage.", release
 	case relay.CopyDestroyed:
 		return who + " states that its copies are destroyed.", release
+	case relay.ReleaseAcknowledged:
+		return who + " acknowledges that its access is over.", release
 	case relay.MailSent:
 		return "A mail was sent (" + mailWords(text("kind")) + ").", ""
 	case relay.MailFailed:

@@ -37,7 +37,7 @@ func (s *Server) Releases(c *gin.Context) error {
 		if err != nil {
 			return err
 		}
-		p.Live = append(p.Live, templates.LiveRelease{ReleaseRow: row, Leases: leases})
+		p.Live = append(p.Live, templates.LiveRelease{ReleaseRow: row, Leases: leases, CanExtend: member(c).Role.CanSign() && s.extendable(ctx, rel)})
 	}
 	under, err := s.db.Releases(ctx, 200, relay.ReleaseIsPreparing, relay.ReleaseIsFailed, relay.ReleaseInReview)
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *Server) Release(c *gin.Context) error {
 		Granted: in(rel.GrantedAt, zone), EndReason: rel.EndReason, Shredded: in(rel.ShreddedAt, zone), NeedsLook: rel.NeedsLook,
 		Keeps: keeps(q.Claims.Retention), Compulsory: q.Claims.LegalBasis.Compulsory, Onward: onward(q.Claims.Onward), EvidenceName: evidenceName(rel),
 		CanEdit: role.CanSign() && waits && open, CanDiscard: role.CanSign() && (waits || rel.State == relay.ReleaseIsPreparing),
-		CanRevoke: role.CanRevoke() && rel.State == relay.ReleaseIsLive, CanPreview: rel.State == relay.ReleaseInReview || rel.State == relay.ReleaseIsLive && rel.Accessible(s.now()) == nil,
+		CanRevoke: role.CanRevoke() && rel.State == relay.ReleaseIsLive, CanExtend: role.CanSign() && open && rel.State == relay.ReleaseIsLive, CanPreview: rel.State == relay.ReleaseInReview || rel.State == relay.ReleaseIsLive && rel.Accessible(s.now()) == nil,
 		Closed: !open,
 	}
 	if p.PreparedBy, err = s.memberName(ctx, rel.PreparedBy); err != nil {
@@ -265,10 +265,27 @@ func (s *Server) Release(c *gin.Context) error {
 			return err
 		}
 	}
+	if err := s.answered(ctx, rel, zone, &p); err != nil {
+		return err
+	}
 	if p.Log, err = s.history(ctx, zone, rel.ID); err != nil {
 		return err
 	}
 	return page(c, "release", p)
+}
+
+// answered says what the agency answered to the end of a release.
+func (s *Server) answered(ctx context.Context, rel relay.Release, zone *time.Location, p *templates.Release) error {
+	a, err := s.db.AcknowledgementOf(ctx, rel.ID)
+	if err != nil && !errors.Is(err, relay.ErrNotFound) {
+		return err
+	}
+	p.Acknowledged = in(a.CreatedAt, zone)
+	said, err := s.db.AttestationsOf(ctx, rel.ID)
+	if len(said) > 0 {
+		p.Destroyed = said[len(said)-1].CreatedAt.In(zone)
+	}
+	return err
 }
 
 // signedBy names all who signed a grant.

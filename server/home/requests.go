@@ -159,7 +159,7 @@ func (s *Server) Request(c *gin.Context) error {
 		MaxLength: time.Duration(k.Scope.MaxDuration) * time.Second, WantsFaces: k.Scope.Faces == "unredacted_requested", WantsSound: k.Scope.Audio,
 		Keeps: keeps(k.Retention), KeepsText: k.Retention.Statement, Onward: onward(k.Onward), OnwardText: k.Onward.Statement,
 		Attests: k.Attest == relay.AttestID, AttestText: relay.AttestText, SHA256: q.SHA256, Seen: !q.SeenAt.IsZero(),
-		CanPrepare: member(c).Role.CanSign() && card.Open, CanDecline: card.Open,
+		CanPrepare: member(c).Role.CanSign() && card.Open, CanDecline: card.Open, CanUndo: q.CanReconsider(s.now()),
 	}
 	p.Basis, p.Compulsory = basis(k.LegalBasis)
 	for i, r := range k.Recipients {
@@ -221,6 +221,17 @@ func (s *Server) Seen(c *gin.Context) error {
 func (s *Server) Decline(c *gin.Context) error {
 	err := s.db.UpdateRequest(c.Request.Context(), c.Param("id"), func(q *relay.Request) (relay.Event, error) {
 		return q.Decline(member(c).ID, s.now())
+	})
+	if err != nil {
+		return err
+	}
+	return follow(c, "/requests/"+c.Param("id"))
+}
+
+// Reconsider handles POST /requests/:id/reconsider: declining is undone.
+func (s *Server) Reconsider(c *gin.Context) error {
+	err := s.db.UpdateRequest(c.Request.Context(), c.Param("id"), func(q *relay.Request) (relay.Event, error) {
+		return q.Reconsider(member(c).ID, s.now())
 	})
 	if err != nil {
 		return err

@@ -20,15 +20,17 @@ import (
 
 // The types of token, each for one use: a token of one type is nothing anywhere else.
 const (
-	Request   = "cliplease-request+jwt"
-	Poll      = "cliplease-poll+jwt"
-	Withdraw  = "cliplease-withdraw+jwt"
-	Open      = "cliplease-open+jwt"
-	Destroyed = "cliplease-destroyed+jwt"
-	KeyRotate = "cliplease-keyrotate+jwt"
-	KeyProof  = "cliplease-keyproof+jwt"
-	Receipt   = "cliplease-receipt+jwt"
-	Link      = "cliplease-link+jwt"
+	Request     = "cliplease-request+jwt"
+	Poll        = "cliplease-poll+jwt"
+	Withdraw    = "cliplease-withdraw+jwt"
+	Open        = "cliplease-open+jwt"
+	Destroyed   = "cliplease-destroyed+jwt"
+	KeyRotate   = "cliplease-keyrotate+jwt"
+	KeyProof    = "cliplease-keyproof+jwt"
+	Receipt     = "cliplease-receipt+jwt"
+	Ended       = "cliplease-ended+jwt"       // the relay's notice that a release is over
+	Acknowledge = "cliplease-acknowledge+jwt" // that the agency has it
+	Link        = "cliplease-link+jwt"
 )
 
 // MaxBytes is the longest token that is looked at.

@@ -288,6 +288,35 @@ for (const el of document.querySelectorAll("[data-poll]")) {
 	setTimeout(ask, 1000);
 }
 
+// The list of leases: numbers change in place, and are said; what is shared is drawn anew when it is another.
+const leases = document.querySelector("[data-leases]");
+if (leases) {
+	const said = leases.querySelector("[data-said]");
+	const put = (el, text) => { if (el.textContent !== text) el.textContent = text; };
+	const ask = async () => {
+		try {
+			if (!document.hidden) {
+				const response = await fetch(leases.dataset.leases, { credentials: "same-origin", cache: "no-store", headers: { "Accept": "application/json" } });
+				if (response.status === 401) return location.assign("/sign-in");
+				const now = await response.json();
+				if (now.mark !== leases.dataset.mark && !document.activeElement.matches("input, select, textarea")) return location.reload();
+				for (const lease of now.leases) {
+					const row = leases.querySelector("[data-lease='" + lease.id + "']");
+					if (!row) continue;
+					const watched = row.querySelector("[data-watched]"), list = row.querySelector("[data-viewings]");
+					if (watched.textContent !== lease.watched) said.textContent = lease.name + ": " + lease.watched;
+					put(watched, lease.watched);
+					while (list.children.length > lease.views.length) list.lastChild.remove();
+					while (list.children.length < lease.views.length) list.append(document.createElement("li"));
+					lease.views.forEach((words, i) => put(list.children[i], words));
+				}
+			}
+		} catch { /* offline for a moment: ask again */ }
+		setTimeout(ask, 5000);
+	};
+	setTimeout(ask, 2000);
+}
+
 // Videos below a fold are loaded when it is opened.
 for (const fold of document.querySelectorAll("details[data-lazy]")) {
 	fold.addEventListener("toggle", () => {

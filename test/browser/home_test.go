@@ -115,6 +115,8 @@ func TestHome(t *testing.T) {
 	b.look("receipt")
 	b.visit("/releases")
 	b.look("releases")
+	b.visit("/history?agency=" + url.QueryEscape(h.Agency.ID))
+	b.look("history")
 	b.visit("/clips")
 	b.look("clips")
 	b.visit("/cameras")
@@ -254,7 +256,7 @@ func TestSmallScreen(t *testing.T) {
 		c.Recipients = append(c.Recipients, relay.RecipientAsk{Kind: relay.RecipientEmail, Addr: strings.Repeat("long-name.", 5) + "officer@pd.example", Name: "An officer with a long name"})
 	})
 	b.phone()
-	paths := []string{"/", "/requests", "/requests/" + q.ID, "/releases", "/clips", "/cameras", "/agencies", "/household", "/activity", "/sign-in", "/join", "/recover", "/recovery-codes"}
+	paths := []string{"/", "/requests", "/requests/" + q.ID, "/releases", "/history?agency=" + url.QueryEscape(h.Agency.ID), "/clips", "/cameras", "/agencies", "/household", "/activity", "/sign-in", "/join", "/recover", "/recovery-codes"}
 	for _, path := range paths {
 		b.visit(path)
 		for _, size := range []string{"100%", "200%"} {
