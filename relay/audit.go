@@ -51,6 +51,8 @@ const (
 	CopyDestroyed  EventKind = "copy.destroyed" // the agency attests that it destroyed its copies
 	MailSent       EventKind = "mail.sent"
 	MailFailed     EventKind = "mail.failed"
+	UploadBegun    EventKind = "upload.begun"
+	UploadDropped  EventKind = "upload.dropped" // given up, refused or expired; what had come of it is destroyed
 	ClipReceivedEv EventKind = "clip.received"
 	ClipReadyEv    EventKind = "clip.ready"
 	ClipRefusedEv  EventKind = "clip.refused"

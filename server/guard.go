@@ -29,7 +29,7 @@ func sameOrigin(next http.Handler) http.Handler {
 			return
 		}
 		kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if r.Header.Get("Sec-Fetch-Site") != "same-origin" || kind != "application/json" && kind != "application/octet-stream" {
+		if r.Header.Get("Sec-Fetch-Site") != "same-origin" || kind != "application/json" && kind != "application/offset+octet-stream" {
 			http.Error(w, "This can only be done from the relay's own pages.", http.StatusForbidden)
 			return
 		}

@@ -144,7 +144,10 @@ func (s *Server) homeHost() http.Handler {
 
 	see("GET", "/clips", h.Clips)
 	see("GET", "/clips/:id/stills/:n", h.Still)
-	sign("POST", "/clips", h.Upload)
+	sign("POST", "/uploads", h.BeginUpload)
+	sign("HEAD", "/uploads/:id", h.UploadState)
+	sign("PATCH", "/uploads/:id", h.ContinueUpload)
+	sign("POST", "/uploads/:id/drop", h.DropUpload)
 	manage("POST", "/clips/:id/dispose", h.DisposeClip)
 	see("GET", "/cameras", h.Cameras)
 	manage("POST", "/cameras", h.SaveCamera)

@@ -21,10 +21,10 @@ import (
 
 // Limits of what is taken in.
 const (
-	MaxBytes = 500 << 20      // of an original, unless the caller allows less
-	minBytes = 1 << 10        // no video of five seconds is smaller
-	maxName  = 200            // bytes of a file name
-	ahead    = 24 * time.Hour // that a camera's clock may be
+	MaxBytes  = 500 << 20      // of an original, unless the caller allows less
+	HeadBytes = 1 << 10        // that tell what a file is; no video of five seconds is smaller
+	maxName   = 200            // bytes of a file name
+	ahead     = 24 * time.Hour // that a camera's clock may be
 )
 
 // whatWorks is said with every refusal of a kind of file.
@@ -57,24 +57,16 @@ func Receive(ctx context.Context, keeper Keeper, in Incoming, now time.Time) (re
 	if limit <= 0 || limit > MaxBytes {
 		limit = MaxBytes
 	}
-	name, err := cleanName(in.Name)
+	name, err := in.Check(now)
 	if err != nil {
 		return relay.Clip{}, err
 	}
-	switch {
-	case in.Start.IsZero():
-		return relay.Clip{}, relay.Invalid("start", "Say when the clip starts, with its time zone, such as 2026-11-19T21:00:00+01:00.")
-	case in.Start.Year() < 2000:
-		return relay.Clip{}, relay.Invalid("start", "The clip cannot be from before the year 2000.")
-	case in.Start.After(now.Add(ahead)):
-		return relay.Clip{}, relay.Invalid("start", "The clip starts in the future: %s. Check the date and the time zone.", relay.Stamp(in.Start))
-	}
 	body := bufio.NewReaderSize(in.Body, 64<<10)
-	head, err := body.Peek(minBytes)
+	head, err := body.Peek(HeadBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return relay.Clip{}, fmt.Errorf("read the clip: %w", err)
 	}
-	if err := sniff(head); err != nil {
+	if err := Sniff(head); err != nil {
 		return relay.Clip{}, err
 	}
 	original := &limited{r: body, left: limit, limit: limit}
@@ -90,9 +82,23 @@ func Receive(ctx context.Context, keeper Keeper, in Incoming, now time.Time) (re
 	return clip, nil
 }
 
-// sniff refuses what is no video by the first bytes of a file. What a file really holds is
-// found out in the sandbox, later.
-func sniff(head []byte) error {
+// Check refuses a name that cannot be shown and a start without sense, before any byte has come,
+// and returns the name as it is kept.
+func (in Incoming) Check(now time.Time) (name string, err error) {
+	switch {
+	case in.Start.IsZero():
+		return "", relay.Invalid("start", "Say when the clip starts, with its time zone, such as 2026-11-19T21:00:00+01:00.")
+	case in.Start.Year() < 2000:
+		return "", relay.Invalid("start", "The clip cannot be from before the year 2000.")
+	case in.Start.After(now.Add(ahead)):
+		return "", relay.Invalid("start", "The clip starts in the future: %s. Check the date and the time zone.", relay.Stamp(in.Start))
+	}
+	return cleanName(in.Name)
+}
+
+// Sniff refuses what is no video by its first [HeadBytes] bytes, or all of them. What a file
+// really holds is found out in the sandbox, later.
+func Sniff(head []byte) error {
 	box := func(names ...string) bool { return len(head) >= 8 && slices.Contains(names, string(head[4:8])) }
 	switch {
 	case len(head) == 0:
@@ -103,7 +109,7 @@ func sniff(head []byte) error {
 	default:
 		return relay.Invalid("file", "This is %s. %s", looksLike(head), whatWorks)
 	}
-	if len(head) < minBytes {
+	if len(head) < HeadBytes {
 		return relay.Invalid("file", "The file has only %d bytes, too few for a video.", len(head))
 	}
 	return nil

@@ -59,7 +59,12 @@ func scanClip(r scanner) (c relay.Clip, err error) {
 
 // AddClip stores a clip whose original is sealed in the object store, and the job that looks
 // at it. The same footage of the same camera and moment again fails with [relay.ErrConflict].
-func (db *DB) AddClip(ctx context.Context, c relay.Clip, actor string, now time.Time) (err error) {
+func (db *DB) AddClip(ctx context.Context, c relay.Clip, actor string, now time.Time) error {
+	return db.addClip(ctx, c, actor, now, func(*Tx, string) error { return nil })
+}
+
+// addClip runs with in the same transaction.
+func (db *DB) addClip(ctx context.Context, c relay.Clip, actor string, now time.Time, with func(tx *Tx, clipID string) error) (err error) {
 	defer wrap(&err, "add clip")
 	return db.update(ctx, func(tx *Tx) error {
 		if err := tx.exec("INSERT INTO clips ("+clipColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
@@ -68,6 +73,9 @@ func (db *DB) AddClip(ctx context.Context, c relay.Clip, actor string, now time.
 			return err
 		}
 		if _, err := tx.append(relay.Event{Kind: relay.ClipReceivedEv, Subject: c.ID, Actor: actor, At: now, Data: relay.Data{"camera": c.CameraID, "sha256": c.SHA256, "bytes": c.Bytes}}); err != nil {
+			return err
+		}
+		if err := with(tx, c.ID); err != nil {
 			return err
 		}
 		return tx.enqueue(ClipJob{ClipID: c.ID})

@@ -18,7 +18,13 @@ import (
 //
 // Bytes come first, then the row. A crash in between, or a body that breaks off, leaves at
 // most a sealed object that no record names, which the sweeper of orphans deletes.
-func (s *Store) KeepClip(ctx context.Context, c relay.Clip, original io.Reader, actor string, now time.Time) (_ relay.Clip, err error) {
+func (s *Store) KeepClip(ctx context.Context, c relay.Clip, original io.Reader, actor string, now time.Time) (relay.Clip, error) {
+	return s.keepClip(ctx, c, original, actor, now, func(*Tx, string) error { return nil })
+}
+
+// keepClip does besides, in the transaction that stores the clip, what with does. When with
+// fails with [relay.ErrState], nothing is kept.
+func (s *Store) keepClip(ctx context.Context, c relay.Clip, original io.Reader, actor string, now time.Time, with func(tx *Tx, clipID string) error) (_ relay.Clip, err error) {
 	defer wrap(&err, "keep clip")
 	camera, err := s.DB.Camera(ctx, c.CameraID)
 	if errors.Is(err, relay.ErrNotFound) {
@@ -36,10 +42,10 @@ func (s *Store) KeepClip(ctx context.Context, c relay.Clip, original io.Reader, 
 		return c, err
 	}
 	c.Bytes, c.SHA256 = sealed.Bytes, hex.EncodeToString(sealed.SHA256[:])
-	if err := s.DB.AddClip(ctx, c, actor, now); err != nil {
+	if err := s.DB.addClip(ctx, c, actor, now, with); err != nil {
 		// Only where the row cannot be there: after any other error the answer to a commit
 		// may be what was lost, and the original must not go.
-		if errors.Is(err, relay.ErrConflict) {
+		if errors.Is(err, relay.ErrConflict) || errors.Is(err, relay.ErrState) {
 			err = errors.Join(err, s.Objects.Delete(context.WithoutCancel(ctx), c.Object))
 		}
 		return c, err

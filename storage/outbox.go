@@ -183,6 +183,7 @@ func (db *DB) MailAbout(ctx context.Context, subject string) ([]Mail, error) {
 func (db *DB) InUse(ctx context.Context, keyID string) (bool, error) {
 	return get(ctx, db.read, func(r scanner) (n bool, err error) { err = r.Scan(&n); return },
 		`SELECT EXISTS (SELECT 1 FROM outbox WHERE id = $1 AND state = 'waiting')
+		OR EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND clip_id = '')
 		OR EXISTS (SELECT 1 FROM releases WHERE state IN ('preparing', 'failed', 'review', 'live') AND (copies LIKE $2 OR $1 = 'p' || id || '-' || round))`,
 		keyID, "%"+keyID+"%")
 }

@@ -185,6 +185,7 @@ func (db *DB) restored(ctx context.Context, r *Restored, now time.Time) error {
 		for _, statement := range []string{
 			"DELETE FROM sessions",
 			"DELETE FROM ceremonies",
+			"DELETE FROM uploads", // their pieces and keys are in no backup
 			"DELETE FROM invitations WHERE used_at = 0",
 			"DELETE FROM agency_invitations WHERE closed_at = 0",
 			"UPDATE outbox SET state = 'failed', secret = '', failure = 'the relay was restored from a backup' WHERE state = 'waiting'",

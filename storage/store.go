@@ -20,6 +20,7 @@ type Store struct {
 	Keys     *Keys
 	Vault    *Vault
 	Identity Identity
+	spool    spool
 }
 
 // Config says where a relay keeps things. Only Dir is needed.
@@ -76,6 +77,9 @@ func Open(ctx context.Context, cfg Config) (s *Store, err error) {
 		return s, err
 	}
 	if s.Vault, err = OpenVault(vault); err != nil {
+		return s, err
+	}
+	if s.spool, err = openSpool(filepath.Join(cfg.Dir, "uploads")); err != nil {
 		return s, err
 	}
 	s.Objects, err = openObjectStore(ctx, cfg)

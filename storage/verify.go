@@ -489,6 +489,14 @@ func (k *check) checkClips() error {
 			k.mustCount("clip", c.ID, relay.ClipRefusedEv, bit(c.State == relay.ClipRefused))
 		}
 	}
+	if err != nil {
+		return err
+	}
+	uploads, err := list(k.ctx, k.q, scanUpload, "SELECT "+uploadColumns+" FROM uploads")
+	for _, u := range uploads {
+		k.mustCount("upload", u.ID, relay.UploadBegun, 1)
+		k.mustCount("upload", u.ID, relay.UploadDropped, 0)
+	}
 	return err
 }
 

@@ -390,8 +390,19 @@ type Clips struct {
 	MaxUpload int64
 	Working   bool // a clip is being looked at
 
+	Unfinished []Unfinished // uploads of the member that can go on
+
 	Refused        []RefusedFile // that cameras dropped and that could not be taken in
 	RefusedUnknown bool          // a watched folder cannot be read
+}
+
+// Unfinished is an upload that broke off. Name, size and the file's own time tell the file again.
+type Unfinished struct {
+	ID, Name, Camera string
+	Size             int64
+	Modified         int64 // when the file was last changed, in milliseconds since 1970
+	Percent          int   // of it that is there
+	Start, Until     time.Time
 }
 
 // RefusedFile is a file in a watched folder that could not be taken in.

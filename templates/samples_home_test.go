@@ -82,7 +82,8 @@ func homeSamples() map[string][]any {
 		"clips": {Clips{Layout: l}, Clips{
 			Layout: l, Cameras: []CameraChoice{{"c1", "Front door", "UTC", true}}, Day: "2026-11-03", CanUpload: true, MaxUpload: 500 << 20,
 			Refused: []RefusedFile{{"x.txt", "Front door", "This is text.", 12, at}}, RefusedUnknown: true,
-			Days: []ClipDay{{"2026-11-03", at, []ClipRow{{ID: "a", Name: "x.mp4", Camera: "Front door", Start: at, Length: time.Minute, Stills: []string{"/s"}, State: "ready", Ready: true, Audio: true, Width: 640, Height: 360, CanDispose: true, KeptUntil: at, Held: true, Releases: 2}, {ID: "b", State: "cannot be used", Reason: "No video."}}}},
+			Unfinished: []Unfinished{{"u1", "night \"1\" <b>.mp4", "Front door", 400 << 20, 1795363200123, 43, at, at}},
+			Days:       []ClipDay{{"2026-11-03", at, []ClipRow{{ID: "a", Name: "x.mp4", Camera: "Front door", Start: at, Length: time.Minute, Stills: []string{"/s"}, State: "ready", Ready: true, Audio: true, Width: 640, Height: 360, CanDispose: true, KeptUntil: at, Held: true, Releases: 2}, {ID: "b", State: "cannot be used", Reason: "No video."}}}},
 		}},
 		"cameras": {Cameras{Layout: l, Zone: "UTC"}, Cameras{Layout: l, Cameras: []CameraForm{{ID: "c1", Handle: "front-door", Name: "Front door", Zone: "UTC", OffsetSeconds: 3, Interior: true, Masks: 2, Hidden: "4.0 %", Folder: "/srv/front-door", RetainDays: 30, Now: at}, {ID: "c2"}}}, Cameras{Layout: guest}},
 		"masks": {Masks{Layout: l, ID: "c1", Camera: "Front door", Masks: "[]", Hidden: "0.0 %", CanDraw: true}, Masks{Layout: guest, Names: []string{"the neighbours' <window>"}, Hidden: "3.0 %"}, Masks{

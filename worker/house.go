@@ -62,7 +62,7 @@ func (w *Worker) keepHouse(ctx context.Context) {
 	}
 }
 
-// expire ends leases and requests whose time is over, and views that are idle. Access ended
+// expire ends leases, requests and uploads whose time is over, and views that are idle. Access ended
 // before, by comparison; this destroys. So it waits while the clock is in doubt.
 func (w *Worker) expire(ctx context.Context) error {
 	if w.Clock.Settled() != nil { // the clock's own round says so
@@ -77,7 +77,7 @@ func (w *Worker) expire(ctx context.Context) error {
 			w.OnEnded(id)
 		}
 	}
-	return errors.Join(err, err2, w.Store.DB.RemindRecipients(ctx, now), w.Store.DB.Sweep(ctx, now))
+	return errors.Join(err, err2, w.Store.DB.RemindRecipients(ctx, now), w.Store.SweepUploads(ctx, now), w.Store.DB.Sweep(ctx, now))
 }
 
 // retain gives up clips that are over their camera's retention. It destroys, so it waits while

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"cliplease/relay"
-	"cliplease/storage"
 	"cliplease/test/house"
 
 	"github.com/descope/virtualwebauthn"
@@ -337,43 +336,6 @@ func TestRefusedFiles(t *testing.T) {
 	p.ok(os.RemoveAll(filepath.Dir(folder)))
 	p.ok(os.Symlink(filepath.Join(h.Watch, "other"), filepath.Dir(folder)))
 	p.page("/clips").says("watched folder cannot be read")
-}
-
-// TestUpload: a file goes straight into the vault; what is no video is refused at once.
-func TestUpload(t *testing.T) {
-	h := house.New(t)
-	p := joined(t, h, relay.RoleHomeowner)
-	h.Furnish()
-	video := house.Video(t)
-	send := func(query string, body []byte) answer {
-		return p.do("POST", "/clips?"+query, bytes.NewReader(body), map[string]string{"Content-Type": "application/octet-stream"})
-	}
-	good := "camera=" + h.Camera.ID + "&name=door.mp4&start=2026-01-05T14:05:00"
-	id := send(good, video).want(200).text("clip")
-	clip, err := h.Store.DB.Clip(t.Context(), id)
-	p.ok(err)
-	if want := time.Date(2026, 1, 5, 20, 5, 0, 0, time.UTC); !clip.Start.Equal(want) || clip.Bytes != int64(len(video)) || clip.State != relay.ClipReceived {
-		t.Errorf("the clip is %+v, want it to start at %s", clip, want)
-	}
-	send(good, video).want(409)
-	send("camera=nothing&name=door.mp4&start=2026-01-05T14:05:00", video).refused("camera")
-	send("camera="+h.Camera.ID+"&name=door.mp4&start=today", video).refused("start")
-	send("camera="+h.Camera.ID+"&name=door.mp4&start=", video).refused("start")
-	send("camera="+h.Camera.ID+"&name=20260105_140500.mp4&start=", video).want(409) // the same moment, by its name
-	send("camera="+h.Camera.ID+"&name=door.mp4&start=2126-01-05T14:05:00", video).refused("start")
-	send("camera="+h.Camera.ID+"&name=door.mp4&start=2026-01-05T15:05:00", []byte("PK\x03\x04"+strings.Repeat("x", 4000))).refused("file")
-	send("camera="+h.Camera.ID+"&name=door.mp4&start=2026-01-05T15:05:00", nil).refused("file")
-	send("camera="+h.Camera.ID+"&name=door.mp4&start=2026-01-05T15:05:00", append(bytes.Clone(video), make([]byte, 50<<20)...)).refused("file")
-	clips, err := h.Store.DB.Clips(t.Context(), storage.ClipFilter{})
-	p.ok(err)
-	if len(clips) != 1 {
-		t.Errorf("%d clips", len(clips))
-	}
-	p.page("/clips").says("door.mp4", "being looked at", "Front door")
-	p.page("/clips?camera=nothing").says("No clips of this camera and day.")
-	p.page("/clips?day=2026-01-05").says("door.mp4")
-	p.page("/clips?day=2026-01-06").says("No clips of this camera and day.")
-	p.do("GET", "/clips?day=yesterday", nil, nil).want(422)
 }
 
 // TestCameras: what a homeowner can get wrong.

@@ -222,6 +222,16 @@ func say(e event, names map[string]string) (words, link string) {
 		return "A mail was sent (" + mailWords(text("kind")) + ").", ""
 	case relay.MailFailed:
 		return "A mail could not be delivered (" + mailWords(text("kind")) + ").", ""
+	case relay.UploadBegun:
+		return who + " began to upload a clip.", "/clips"
+	case relay.UploadDropped:
+		switch text("why") {
+		case "expired":
+			return "An upload was not finished within a day. What had come of it was destroyed.", "/clips"
+		case "refused":
+			return "An uploaded file could not be taken in. It was destroyed.", "/clips"
+		}
+		return who + " gave an upload up. What had come of it was destroyed.", "/clips"
 	case relay.ClipReceivedEv:
 		return who + " added a clip.", "/clips"
 	case relay.ClipReadyEv:

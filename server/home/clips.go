@@ -2,7 +2,6 @@ package home
 
 import (
 	"errors"
-	"net/http"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -24,11 +23,16 @@ func (s *Server) Clips(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p := templates.Clips{Layout: s.layout(c, "clips", "Clips"), CanUpload: member(c).Role.CanSign(), MaxUpload: s.maxUpload, Camera: c.Query("camera")}
+	p := templates.Clips{Layout: s.layout(c, "clips", "Clips", "upload.js"), CanUpload: member(c).Role.CanSign(), MaxUpload: s.maxUpload, Camera: c.Query("camera")}
 	byID := map[string]relay.Camera{}
 	for _, v := range cameras {
 		byID[v.ID] = v
 		p.Cameras = append(p.Cameras, templates.CameraChoice{ID: v.ID, Name: v.Name, Zone: v.Zone, Chosen: v.ID == p.Camera})
+	}
+	if p.CanUpload {
+		if p.Unfinished, err = s.unfinished(ctx, member(c).ID, byID); err != nil {
+			return err
+		}
 	}
 	filter := storage.ClipFilter{CameraID: p.Camera, Limit: 500}
 	if text := c.Query("day"); text != "" {
@@ -109,38 +113,6 @@ func clipState(clip relay.Clip) string {
 		return "deleted"
 	}
 	return string(clip.State)
-}
-
-// Upload handles POST /clips?camera=&start=&name= with the file as its body. The body goes
-// straight into the vault. start is RFC 3339, or the camera's local time;
-// empty, the name of the file must tell it.
-func (s *Server) Upload(c *gin.Context) error {
-	ctx := c.Request.Context()
-	camera, err := s.db.Camera(ctx, c.Query("camera"))
-	if err != nil {
-		return relay.Invalid("camera", "Choose the camera that took this clip.")
-	}
-	var start time.Time
-	if text := c.Query("start"); text != "" {
-		if start, err = moment("start", text, location(camera.Zone), relay.Clip{}); err != nil {
-			return err
-		}
-	} else if at, ok := source.StartIn(filepath.Base(c.Query("name")), location(camera.Zone)); ok {
-		start = at
-	} else {
-		return relay.Invalid("start", "Say when the clip starts: the name of its file does not tell it.")
-	}
-	if c.Request.ContentLength > s.maxUpload {
-		return relay.Invalid("file", "This file has %s; the relay takes clips of up to %s.", templates.Size(c.Request.ContentLength), templates.Size(s.maxUpload))
-	}
-	clip, err := source.Receive(ctx, s.store, source.Incoming{
-		CameraID: camera.ID, Name: c.Query("name"), Start: start, Body: c.Request.Body, MaxBytes: s.maxUpload, Actor: member(c).ID,
-	}, s.now())
-	if err != nil {
-		return err
-	}
-	c.JSON(http.StatusOK, gin.H{"clip": clip.ID, "location": "/clips"})
-	return nil
 }
 
 // DisposeClip handles POST /clips/:id/dispose.

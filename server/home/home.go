@@ -22,6 +22,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
+	"github.com/tus/tusd/v2/pkg/handler"
 )
 
 // Config is what the web app needs.
@@ -50,6 +51,7 @@ type Server struct {
 	clock     *storage.Clock
 	watch     string
 	passkeys  *webauthn.WebAuthn
+	tus       *handler.UnroutedHandler
 }
 
 // New builds the web app for the home host of cfg.Site.
@@ -66,10 +68,14 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("passkeys for %s: %w", cfg.Site.Home, err)
 	}
-	return &Server{
+	s := &Server{
 		store: cfg.Store, db: cfg.Store.DB, site: cfg.Site, media: cfg.Media, version: cfg.Version,
 		now: cfg.Now, log: cfg.Log, maxUpload: cfg.MaxUpload, clock: cfg.Clock, watch: cfg.Watch, passkeys: passkeys,
-	}, nil
+	}
+	if s.tus, err = s.newTus(); err != nil {
+		return nil, fmt.Errorf("uploads: %w", err)
+	}
+	return s, nil
 }
 
 // Static serves GET /static/*file: styles and scripts. Their addresses change with their

@@ -103,6 +103,10 @@ func (p *person) do(method, path string, body io.Reader, header map[string]strin
 		req.Header.Set("Origin", p.h.Site.Home)
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if method == http.MethodPatch {
+		req.Header.Set("Origin", p.h.Site.Home)
+		req.Header.Set("Content-Type", "application/offset+octet-stream")
+	}
 	for k, v := range header {
 		req.Header.Set(k, v)
 		if k == "Host" {

@@ -1,5 +1,5 @@
-// What the homeowner's pages do beyond plain forms: passkeys, uploads with progress, waiting
-// for a release copy, and two videos that run side by side.
+// What the homeowner's pages do beyond plain forms: passkeys, waiting for a release copy, and two
+// videos that run side by side.
 "use strict";
 
 // Passkeys. The relay speaks WebAuthn's JSON, browsers older than 2025 speak bytes.
@@ -177,97 +177,6 @@ for (const form of document.querySelectorAll("form[data-codes]")) {
 // A new camera is probably where the browser is.
 const zone = document.querySelector("[data-own-zone]");
 if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || zone.value;
-
-// Uploads: one file after the other, each as the body of its own request. Files can be dropped
-// on the form. One that fails holds up no other and stays chosen, to be sent again.
-for (const form of document.querySelectorAll("form[data-upload]")) {
-	const input = form.elements.namedItem("file"), list = form.querySelector("[data-files]"), status = form.querySelector("[role=status]");
-	const show = () => list.replaceChildren(...[...input.files].map((file) => {
-		const li = document.createElement("li"), bar = document.createElement("progress"), said = document.createElement("span");
-		bar.max = 100;
-		bar.value = 0;
-		bar.hidden = true;
-		bar.setAttribute("aria-label", file.name);
-		said.className = "small soft";
-		li.append(file.name + " ", said, bar);
-		return li;
-	}));
-	const choose = (files) => {
-		const chosen = new DataTransfer();
-		for (const file of files) chosen.items.add(file);
-		input.files = chosen.files;
-		show();
-	};
-	const over = (on) => (event) => {
-		if (![...event.dataTransfer.types].includes("Files")) return;
-		event.preventDefault();
-		form.classList.toggle("over", on);
-	};
-	input.addEventListener("change", show);
-	form.addEventListener("dragover", over(true));
-	form.addEventListener("dragleave", over(false));
-	form.addEventListener("drop", (event) => {
-		over(false)(event);
-		if (event.dataTransfer.files.length && form.getAttribute("aria-busy") !== "true") choose(event.dataTransfer.files);
-	});
-	const send = (file, row) => new Promise((resolve, reject) => {
-		const bar = row.querySelector("progress"), said = row.querySelector("span");
-		const query = new URLSearchParams({ camera: form.elements.namedItem("camera").value, start: form.elements.namedItem("start").value, name: file.name });
-		const x = new XMLHttpRequest(), began = performance.now();
-		const fail = (text, field) => {
-			bar.hidden = true;
-			said.textContent = "not uploaded";
-			reject(Object.assign(new Error(file.name + ": " + text), { field, reason: text }));
-		};
-		if (file.size > Number(form.dataset.max)) return fail("it is larger than the relay takes.", "file");
-		x.open("POST", form.getAttribute("action") + "?" + query);
-		x.setRequestHeader("Content-Type", "application/octet-stream");
-		x.setRequestHeader("Accept", "application/json");
-		bar.hidden = false;
-		x.upload.onprogress = (e) => {
-			bar.value = 100 * e.loaded / file.size;
-			const left = Math.round((performance.now() - began) / 1000 * (file.size - e.loaded) / Math.max(e.loaded, 1));
-			said.textContent = Math.round(bar.value) + " %" + (left > 1 ? ", about " + (left > 90 ? Math.round(left / 60) + " minutes" : left + " seconds") + " left" : "");
-		};
-		x.onload = () => {
-			if (x.status === 200) {
-				bar.hidden = true;
-				said.textContent = "uploaded";
-				return resolve();
-			}
-			let body = {};
-			try { body = JSON.parse(x.responseText); } catch { /* an answer without a body */ }
-			fail(body.error || "it could not be uploaded (" + x.status + ").", body.field || "");
-		};
-		x.onerror = () => fail("the connection broke. Nothing of it was kept; try again.", "");
-		x.send(file);
-	});
-	form.addEventListener("submit", (event) => {
-		event.preventDefault();
-		cliplease.run(form, async () => {
-			const files = [...input.files], failed = [], wrong = [];
-			if (files.length > 1 && form.elements.namedItem("start").value) {
-				throw Object.assign(new Error("Several clips do not start at one moment. Leave this empty, so that the names of the files tell it, or upload them one by one."), { field: "start" });
-			}
-			show();
-			for (const [i, file] of files.entries()) {
-				status.textContent = "File " + (i + 1) + " of " + files.length;
-				try {
-					await send(file, list.children[i]);
-				} catch (err) {
-					failed.push(file);
-					wrong.push(err);
-				}
-			}
-			status.textContent = "";
-			if (!wrong.length) return location.assign("/clips");
-			choose(failed);
-			if (wrong.length === 1 && files.length === 1) throw wrong[0];
-			for (const [i, err] of wrong.entries()) list.children[i].querySelector("span").textContent = err.reason;
-			throw new Error((files.length - failed.length) + " of " + files.length + " files were uploaded. Beside each of the others is why not; mend that and upload them again.");
-		});
-	});
-}
 
 // Waiting: the page asks how far things are, and loads anew when there is something to see.
 for (const el of document.querySelectorAll("[data-poll]")) {

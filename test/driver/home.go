@@ -1,13 +1,16 @@
 package driver
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,15 +79,75 @@ func (h *Home) SaveCamera(ctx context.Context, handle, name string) error {
 	return nil
 }
 
-// Upload brings a clip through the web app, as the page for it does.
+// Upload brings a clip through the web app in two pieces, as the page for it does.
 func (h *Home) Upload(ctx context.Context, camera, name string, start time.Time, body io.Reader) error {
-	q := url.Values{"camera": {camera}, "name": {name}, "start": {start.Format(time.RFC3339)}}
-	resp, err := h.Do(ctx, http.MethodPost, "/clips?"+q.Encode(), body, http.Header{"Content-Type": {"application/octet-stream"}})
+	all, err := io.ReadAll(body)
 	if err != nil {
 		return err
 	}
-	_, err = read(resp)
-	return err
+	path, err := h.BeginUpload(ctx, camera, name, start, int64(len(all)))
+	if err != nil {
+		return err
+	}
+	at, err := h.Uploaded(ctx, path) // it may have been begun before
+	if err != nil {
+		return err
+	}
+	for _, end := range []int64{int64(len(all) / 2), int64(len(all))} {
+		if at > end {
+			continue
+		}
+		if at, err = h.ContinueUpload(ctx, path, at, bytes.NewReader(all[at:end])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tus is sent with every request of an upload.
+func tus(more ...string) http.Header {
+	h := http.Header{"Tus-Resumable": {"1.0.0"}}
+	for i := 0; i < len(more); i += 2 {
+		h.Set(more[i], more[i+1])
+	}
+	return h
+}
+
+// BeginUpload begins to bring a clip of size bytes and returns where its pieces go.
+func (h *Home) BeginUpload(ctx context.Context, camera, name string, start time.Time, size int64) (path string, err error) {
+	value := base64.StdEncoding.EncodeToString
+	told := "camera " + value([]byte(camera)) + ",name " + value([]byte(name)) + ",start " + value([]byte(start.Format(time.RFC3339)))
+	resp, err := h.Do(ctx, http.MethodPost, "/uploads", nil, tus("Content-Type", "application/json", "Upload-Length", strconv.FormatInt(size, 10), "Upload-Metadata", told))
+	if err != nil {
+		return "", err
+	}
+	if _, err := read(resp); err != nil {
+		return "", err
+	}
+	at, err := url.Parse(resp.Header.Get("Location"))
+	return at.Path, err
+}
+
+// ContinueUpload sends what body yields of an upload, from offset on, and returns how much of it
+// the relay has then.
+func (h *Home) ContinueUpload(ctx context.Context, path string, offset int64, body io.Reader) (int64, error) {
+	return h.offset(ctx, http.MethodPatch, path, body, tus("Content-Type", "application/offset+octet-stream", "Upload-Offset", strconv.FormatInt(offset, 10)))
+}
+
+// Uploaded asks how much of an upload the relay has.
+func (h *Home) Uploaded(ctx context.Context, path string) (int64, error) {
+	return h.offset(ctx, http.MethodHead, path, nil, tus())
+}
+
+func (h *Home) offset(ctx context.Context, method, path string, body io.Reader, header http.Header) (int64, error) {
+	resp, err := h.Do(ctx, method, path, body, header)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := read(resp); err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(resp.Header.Get("Upload-Offset"), 10, 64)
 }
 
 // Draft is what the homeowner chooses in the form of a release.

@@ -2,8 +2,14 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,5 +215,65 @@ func TestRedact(t *testing.T) {
 	w.must(err)
 	if len(left) > 0 {
 		t.Errorf("refused, and yet written: %v", left)
+	}
+}
+
+// TestUploadGoesOn kills the relay in the middle of an upload, while a piece is on its way: after
+// the start the rest follows, and the original is the file, byte for byte.
+func TestUploadGoesOn(t *testing.T) {
+	w := settled(t, small)
+	path, err := clip()
+	w.must(err)
+	raw, err := os.ReadFile(path)
+	w.must(err)
+	to, err := w.home.BeginUpload(w.ctx, camera, "broken.mp4", w.start.AddDate(0, 0, -4), int64(len(raw)))
+	w.must(err)
+	half := len(raw) / 2
+	if half < 3*64<<10 {
+		t.Fatalf("the clip has only %d bytes", len(raw))
+	}
+	from, slowly := io.Pipe()
+	broke := make(chan error, 1)
+	go func() {
+		_, err := w.home.ContinueUpload(w.ctx, to, 0, from)
+		broke <- err
+	}()
+	_, err = slowly.Write(raw[:half])
+	w.must(err)
+	left := filepath.Join(w.relay.Data, filepath.FromSlash(to)) // the folder has the name of the path
+	w.must(driver.Until(w.ctx, func() (bool, error) {
+		info, err := os.Stat(left)
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+		return err == nil && info.Size() > 2*64<<10, err
+	}))
+	w.relay.Kill()
+	w.must(slowly.CloseWithError(io.ErrUnexpectedEOF))
+	if err := <-broke; err == nil {
+		t.Error("the request that was cut off has an answer")
+	}
+	sealed, err := os.ReadFile(left)
+	w.must(err)
+	if bytes.Contains(sealed, raw[100:140]) {
+		t.Error("what came lies unsealed on the disk")
+	}
+	w.must(w.relay.Start(w.ctx))
+	at, err := w.home.Uploaded(w.ctx, to)
+	w.must(err)
+	if at < 2*64<<10 || at > int64(half) {
+		t.Errorf("%d bytes of %d are there after the restart", at, half)
+	}
+	_, err = w.home.ContinueUpload(w.ctx, to, at-1, bytes.NewReader(raw[at-1:]))
+	w.refused(err, http.StatusConflict, "a wrong offset")
+	_, err = w.home.ContinueUpload(w.ctx, to, at, bytes.NewReader(raw[at:]))
+	w.must(err)
+	c, err := w.find("broken.mp4")
+	w.must(err)
+	if sum := sha256.Sum256(raw); c.State != relay.ClipReady || c.SHA256 != hex.EncodeToString(sum[:]) {
+		t.Errorf("the clip is %s with digest %s: %s", c.State, c.SHA256, c.Reason)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the pieces are still there: %v", err)
 	}
 }

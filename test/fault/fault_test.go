@@ -274,7 +274,7 @@ func (w *world) uploading() {
 	if err := bring(); err == nil {
 		w.t.Error("the same footage was taken twice")
 	} else {
-		w.refused(err, http.StatusConflict, "the same footage")
+		w.refused(err, http.StatusUnprocessableEntity, "the same footage")
 	}
 	w.must(w.relay.With(w.ctx, func(s *storage.Store) error {
 		all, err := s.DB.Clips(w.ctx, storage.ClipFilter{Limit: 100})

@@ -41,6 +41,7 @@ var onlyIn = map[string][]string{
 	"github.com/gin-gonic/gin":          {"server"},
 	"github.com/golang-jwt/jwt":         {"server", "cmd/cliplease"}, // cmd: the agency's reference client signs
 	"github.com/minio/minio-go":         {"storage"},
+	"github.com/tus/tusd":               {"server"},
 	"modernc.org/sqlite":                {"storage"},
 	"github.com/jackc/pgx":              {"storage"},
 	"github.com/u2takey/ffmpeg-go":      {"redact"},
