@@ -74,7 +74,8 @@ const (
 	MemberRecovered  EventKind = "member.recovered" // came back without a passkey
 	PasskeyAdded     EventKind = "passkey.added"
 	PasskeyRevoked   EventKind = "passkey.revoked"
-	CodesMade        EventKind = "recovery.codes" // recovery codes of a member; earlier ones are void
+	CodesMade        EventKind = "recovery.codes"  // recovery codes of a member; earlier ones are void
+	NoticesChanged   EventKind = "notices.changed" // what a member is told of, or the service that it goes to
 	ApprovalsFrozen  EventKind = "approvals.frozen"
 	Started          EventKind = "relay.started"
 

@@ -39,6 +39,8 @@ type Config struct {
 	Clock *storage.Clock
 	// Watch holds the folders that cameras drop clips into, so that pages tell where and what was refused.
 	Watch string
+	// NoticeHosts are hosts of push and chat services that the operator vouches for.
+	NoticeHosts []string
 }
 
 // Check is the state of one thing that the relay depends on.
@@ -77,7 +79,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{site: cfg.Site, ready: cfg.Ready, log: cfg.Log, now: cfg.Now, store: cfg.Store, clock: cfg.Clock}
 	s.media = media.New(media.Config{Store: cfg.Store, Now: cfg.Now, Log: cfg.Log})
 	var err error
-	if s.home, err = home.New(home.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Version: cfg.Version, Now: cfg.Now, Log: cfg.Log, MaxUpload: cfg.MaxUpload, Clock: cfg.Clock, Watch: cfg.Watch}); err != nil {
+	if s.home, err = home.New(home.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Version: cfg.Version, Now: cfg.Now, Log: cfg.Log, MaxUpload: cfg.MaxUpload, Clock: cfg.Clock, Watch: cfg.Watch, NoticeHosts: cfg.NoticeHosts}); err != nil {
 		return nil, err
 	}
 	s.api = api.New(api.Config{Store: cfg.Store, Site: cfg.Site, Media: s.media, Now: cfg.Now, Log: cfg.Log})
@@ -176,6 +178,11 @@ func (s *Server) homeHost() http.Handler {
 	signedIn("POST", "/passkeys/:id/revoke", h.RevokePasskey)
 	signedIn("POST", "/sessions/:id/end", h.EndSession)
 	signedIn("POST", "/sign-out-everywhere", h.SignOutEverywhere)
+	see("GET", "/notices", h.Notices)
+	see("POST", "/notices", h.ChooseNotices)
+	see("POST", "/notices/service", h.SetNoticeService)
+	see("POST", "/notices/test", h.TestNotice)
+	see("GET", "/notices/state", h.NoticeState)
 	signedIn("GET", "/recovery-codes", h.RecoveryCodes)
 	signedIn("POST", "/recovery-codes", h.MakeCodes)
 	see("GET", "/activity", h.Activity)

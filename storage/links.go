@@ -87,7 +87,7 @@ func (db *DB) AskMore(ctx context.Context, o Opened, now time.Time) (err error) 
 	})
 }
 
-// RemindRecipients tells each mailbox whose lease ends soon that it does, once. A lease that has no
+// RemindRecipients tells each mailbox whose lease ends soon that it does, once, and the members who want to know. A lease that has no
 // view left is not worth a mail.
 func (db *DB) RemindRecipients(ctx context.Context, now time.Time) (err error) {
 	defer wrap(&err, "remind recipients")
@@ -117,6 +117,9 @@ func (tx *Tx) remind(l relay.Link, now time.Time) error {
 	}
 	q, err := get(tx.ctx, tx, scanRequest, "SELECT "+requestColumns+" FROM requests WHERE id = $1", rel.RequestID)
 	if err != nil {
+		return err
+	}
+	if err := tx.tellMembers(relay.NoticeEnds, rel.RequestID, rel.ID, now); err != nil {
 		return err
 	}
 	for _, c := range rel.Copies {
@@ -301,8 +304,10 @@ func (db *DB) StartView(ctx context.Context, o Opened, view ViewSession, now tim
 		if o.Session.TokenHash == "" {
 			kind = relay.KeyOpened
 		}
-		_, err := tx.append(relay.Event{Kind: kind, Subject: o.Release.ID, Actor: o.Link.ID, At: now, Data: relay.Data{"view": view.TokenHash[:16]}})
-		return err
+		if _, err := tx.append(relay.Event{Kind: kind, Subject: o.Release.ID, Actor: o.Link.ID, At: now, Data: relay.Data{"view": view.TokenHash[:16]}}); err != nil {
+			return err
+		}
+		return tx.tellMembers(relay.NoticeWatched, o.Release.RequestID, o.Release.ID, now)
 	})
 }
 

@@ -89,8 +89,13 @@ func (db *DB) RemoveMember(ctx context.Context, id, actor string, now time.Time)
 		if err := tx.voidApprovals(); err != nil {
 			return err
 		}
-		if err := tx.execAny("DELETE FROM sessions WHERE member_id = $1", id); err != nil {
-			return err
+		for _, statement := range []string{
+			"DELETE FROM sessions WHERE member_id = $1",
+			"DELETE FROM notices WHERE member_id = $1", // the key of an address is an orphan then, and is destroyed
+		} {
+			if err := tx.execAny(statement, id); err != nil {
+				return err
+			}
 		}
 		_, err := tx.append(relay.Event{Kind: relay.MemberRemoved, Subject: id, Actor: actor, At: now})
 		return err

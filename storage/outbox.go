@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cliplease/relay"
@@ -16,7 +17,7 @@ import (
 // Mail is one mail that waits or was sent.
 type Mail struct {
 	ID        string
-	Kind      string            // the template: "request", "ready", "cosign", "released", "ended", "codes", "damaged", "recovered", "key", "offer", "more", "link", "code", "invitation", "soon", "over"
+	Kind      string            // the template: "request", "ready", "cosign", "released", "ended", "codes", "damaged", "recovered", "key", "offer", "more", "watched", "ends", "link", "code", "invitation", "soon", "over"
 	Address   string            //
 	Data      map[string]string // for the template; nothing secret
 	Secret    string            // link or code; sealed in the database and gone once sent
@@ -35,17 +36,10 @@ func (tx *Tx) queueMail(m Mail, now time.Time) error {
 	m.ID = "m" + relay.NewID()
 	var sealed string
 	if m.Secret != "" {
-		key, err := tx.db.keys.New(tx.ctx, m.ID, "outbox")
-		if err != nil {
+		var err error
+		if sealed, err = tx.db.sealSecret(tx.ctx, m.ID, "outbox", m.Secret); err != nil {
 			return err
 		}
-		aead, err := chacha20poly1305.NewX(key[:])
-		if err != nil {
-			return err
-		}
-		nonce := make([]byte, aead.NonceSize())
-		rand.Read(nonce)
-		sealed = base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, []byte(m.Secret), []byte(m.ID)))
 	}
 	if m.Data == nil {
 		m.Data = map[string]string{}
@@ -63,15 +57,26 @@ func (db *DB) QueueMail(ctx context.Context, m Mail, now time.Time) (err error) 
 	return db.update(ctx, func(tx *Tx) error { return tx.queueMail(m, now) })
 }
 
-// tellMembers queues a notice to every member who may see requests. It holds no name and no
+// tellMembers queues a notice to every member who may see requests and chose to be told, by mail, to
+// their service, or both. It holds no name and no
 // case: whoever reads the mailbox learns only that something waits.
 func (tx *Tx) tellMembers(kind, requestID, releaseID string, now time.Time) error {
-	members, err := list(tx.ctx, tx, scanMember, "SELECT "+memberColumns+" FROM members WHERE removed_at = 0 AND email <> ''")
+	members, err := list(tx.ctx, tx, scanMember, "SELECT "+memberColumns+" FROM members WHERE removed_at = 0")
 	if err != nil {
 		return err
 	}
 	for _, m := range members {
 		if !m.Role.CanSee() {
+			continue
+		}
+		n, err := notices(tx.ctx, tx, m.ID)
+		if err != nil {
+			return err
+		}
+		if err := tx.push(n, kind, now); err != nil {
+			return err
+		}
+		if m.Email == "" || !slices.Contains(n.Mail, kind) {
 			continue
 		}
 		if err := tx.queueMail(Mail{Kind: kind, Address: m.Email, Data: map[string]string{"name": m.Name, "request": requestID, "release": releaseID},
@@ -120,27 +125,51 @@ func (db *DB) WaitingMail(ctx context.Context, id string) (m Mail, err error) {
 	if m, err = get(ctx, db.read, scanMail, "SELECT "+mailColumns+" FROM outbox WHERE id = $1 AND state = 'waiting'", id); err != nil || m.Secret == "" {
 		return m, err
 	}
-	key, err := db.keys.Get(ctx, id, "outbox")
+	plain, err := db.openSecret(ctx, id, "outbox", m.Secret)
 	if err != nil {
 		return m, err
 	}
-	sealed, err := base64.RawStdEncoding.DecodeString(m.Secret)
+	m.Secret = plain
+	return m, nil
+}
+
+// sealSecret seals a short secret for a row of the database, under a new key of the key store.
+func (db *DB) sealSecret(ctx context.Context, keyID, context, secret string) (string, error) {
+	key, err := db.keys.New(ctx, keyID, context)
 	if err != nil {
-		return m, err
+		return "", err
 	}
 	aead, err := chacha20poly1305.NewX(key[:])
 	if err != nil {
-		return m, err
+		return "", err
+	}
+	nonce := make([]byte, aead.NonceSize())
+	rand.Read(nonce)
+	return base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, []byte(secret), []byte(keyID))), nil
+}
+
+// openSecret opens what sealSecret sealed. [relay.ErrNotFound] says that its key was destroyed.
+func (db *DB) openSecret(ctx context.Context, keyID, context, stored string) (string, error) {
+	key, err := db.keys.Get(ctx, keyID, context)
+	if err != nil {
+		return "", err
+	}
+	sealed, err := base64.RawStdEncoding.DecodeString(stored)
+	if err != nil {
+		return "", err
+	}
+	aead, err := chacha20poly1305.NewX(key[:])
+	if err != nil {
+		return "", err
 	}
 	if len(sealed) < aead.NonceSize() {
-		return m, errors.New("the sealed secret is too short")
+		return "", errors.New("the sealed secret is too short")
 	}
-	plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(id))
+	plain, err := aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], []byte(keyID))
 	if err != nil {
-		return m, fmt.Errorf("the sealed secret is damaged: %w", err)
+		return "", fmt.Errorf("the sealed secret is damaged: %w", err)
 	}
-	m.Secret = string(plain)
-	return m, nil
+	return string(plain), nil
 }
 
 // MailDone records that a mail was sent, or failed for good when failure is not empty. Its
@@ -183,6 +212,7 @@ func (db *DB) MailAbout(ctx context.Context, subject string) ([]Mail, error) {
 func (db *DB) InUse(ctx context.Context, keyID string) (bool, error) {
 	return get(ctx, db.read, func(r scanner) (n bool, err error) { err = r.Scan(&n); return },
 		`SELECT EXISTS (SELECT 1 FROM outbox WHERE id = $1 AND state = 'waiting')
+		OR EXISTS (SELECT 1 FROM notices WHERE key_id = $1)
 		OR EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND clip_id = '')
 		OR EXISTS (SELECT 1 FROM releases WHERE state IN ('preparing', 'failed', 'review', 'live') AND (copies LIKE $2 OR $1 = 'p' || id || '-' || round))`,
 		keyID, "%"+keyID+"%")

@@ -71,11 +71,21 @@ func (tx *Tx) recovered(memberID, actor, how string, now time.Time) error {
 	if err := tx.freeze(relay.Freeze{Why: relay.FrozenByRecovery, By: actor, Since: now, Until: until}); err != nil {
 		return err
 	}
-	all, err := list(tx.ctx, tx, scanMember, "SELECT "+memberColumns+" FROM members WHERE removed_at = 0 AND email <> ''")
+	all, err := list(tx.ctx, tx, scanMember, "SELECT "+memberColumns+" FROM members WHERE removed_at = 0")
 	if err != nil {
 		return err
 	}
 	for _, to := range all {
+		n, err := notices(tx.ctx, tx, to.ID)
+		if err != nil {
+			return err
+		}
+		if err := tx.push(n, relay.NoticeRecovered, now); err != nil {
+			return err
+		}
+		if to.Email == "" {
+			continue
+		}
 		if err := tx.queueMail(Mail{Kind: "recovered", Address: to.Email, Data: map[string]string{"name": to.Name, "who": m.Name, "how": how, "until": relay.Stamp(until)},
 			Subject: memberID, ExpiresAt: now.Add(7 * 24 * time.Hour)}, now); err != nil {
 			return err

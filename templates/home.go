@@ -379,6 +379,24 @@ type LogLine struct {
 	Link  string // the page that it is about
 }
 
+// Notices is what a member is told of, and how.
+type Notices struct {
+	Layout
+	Email         string // of the member; empty: none
+	Scheme, Host  string // of the member's service; empty: none is set
+	State, Result string // of the newest notice: "", "trying", "sent" or "failed", and what went wrong
+	Tried         time.Time
+	Kinds         []NoticeChoice
+	Examples      []string // addresses of services
+	Home          string   // host that links lead to
+}
+
+// NoticeChoice is one thing to be told of.
+type NoticeChoice struct {
+	Kind, Words           string
+	Mail, Service, Always bool // Always: by mail, whatever is chosen
+}
+
 // Clips is the library.
 type Clips struct {
 	Layout

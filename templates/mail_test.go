@@ -32,7 +32,7 @@ func secretOf(kind string) string {
 // TestMails writes every mail and holds it to what a mail may say.
 func TestMails(t *testing.T) {
 	kinds := MailKinds()
-	for _, want := range []string{"request", "ready", "released", "ended", "invitation", "link", "code", "over", "codes", "damaged", "cosign", "recovered", "key", "offer", "more", "soon"} {
+	for _, want := range []string{"request", "ready", "released", "ended", "invitation", "link", "code", "over", "codes", "damaged", "cosign", "recovered", "key", "offer", "more", "soon", "watched", "ends"} {
 		if !slices.Contains(kinds, want) {
 			t.Errorf("there is no mail %q", want)
 		}

@@ -36,6 +36,8 @@ type Config struct {
 	Log     *slog.Logger
 	Version string // of the program, for the record of a redaction
 
+	NoticeHosts []string // hosts of push and chat services that the operator vouches for; see [relay.ParseService]
+
 	Witness WitnessConfig // who keeps checkpoints of the log
 
 	Watch source.Folder // Base, Quiet and MaxBytes of the watched folders; no Base: none are watched
@@ -164,6 +166,7 @@ func (w *Worker) river() *river.Config {
 	river.AddWorker(workers, &shredWorker{Worker: w})
 	river.AddWorker(workers, &disposeWorker{Worker: w})
 	river.AddWorker(workers, &notifyWorker{Worker: w})
+	river.AddWorker(workers, &noticeWorker{Worker: w})
 	c.Queues[storage.QueueOffice] = river.QueueConfig{MaxWorkers: 4}
 	return c
 }

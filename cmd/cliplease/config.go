@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/mail"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -75,6 +76,10 @@ type Config struct {
 		Folder string `yaml:"folder"` // holds one folder per camera; empty: "watch" in the data folder
 		Quiet  int    `yaml:"quiet"`  // seconds for which a file must be still before it is taken in
 	} `yaml:"watch"`
+
+	Notify struct {
+		Hosts string `yaml:"hosts"` // of push and chat services that may be on a private network, with commas between them
+	} `yaml:"notify"`
 
 	Witness struct {
 		Folder string `yaml:"folder"` // keeps checkpoints of the public log; empty: none
@@ -305,6 +310,11 @@ func (c Config) check(wrong func(name, format string, args ...any)) {
 	if c.Watch.Quiet < 1 || c.Watch.Quiet > 3600 {
 		wrong("watch.quiet", "%d: write 1 to 3600 seconds", c.Watch.Quiet)
 	}
+	for _, h := range c.noticeHosts() {
+		if u, err := url.Parse("https://" + h); err != nil || u.Host != h || u.Hostname() == "" || h != strings.ToLower(h) {
+			wrong("notify.hosts", "%q: write names or addresses in small letters, with a port if need be and commas between them, such as ntfy.lan:8080, matrix.example.org", h)
+		}
+	}
 	if err := c.witness().Check(); err != nil {
 		wrong("witness.url", "%v", err)
 	}
@@ -353,6 +363,11 @@ func (c Config) redaction() redact.Config {
 
 // watched is the folder that holds one folder per camera.
 func (c Config) watched() string { return cmp.Or(c.Watch.Folder, filepath.Join(c.Data, "watch")) }
+
+// noticeHosts are the hosts that members' notices may go to although they are private.
+func (c Config) noticeHosts() []string {
+	return strings.FieldsFunc(c.Notify.Hosts, func(r rune) bool { return r == ',' || r == ' ' })
+}
 
 func (c Config) witness() worker.WitnessConfig {
 	return worker.WitnessConfig{Folder: c.Witness.Folder, URL: c.Witness.URL, Rate: c.Witness.Leaves}

@@ -72,6 +72,7 @@ func TestWrongConfiguration(t *testing.T) {
 		{"bucket without keys", "s3:\n  endpoint: localhost:9000\n", nil, "s3.secret_key are both needed"},
 		{"endpoint with a scheme", "s3:\n  endpoint: http://localhost\n", nil, "without http://"},
 		{"no database", "database: mysql://x\n", nil, "cliplease.yaml:1: database:"},
+		{"a host of notices with a scheme", "notify:\n  hosts: ntfy.lan, http://ntfy.lan\n", nil, `cliplease.yaml:2: notify.hosts: "http://ntfy.lan": write names`},
 		{"two at once", "log:\n  level: loud\n  format: xml\n", nil, "cliplease.yaml:3: log.format"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

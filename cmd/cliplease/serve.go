@@ -143,12 +143,12 @@ func serve(ctx context.Context, c Config, out, errOut io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	srv, err := server.New(server.Config{Store: store, Site: site, Version: version, MaxUpload: int64(c.Upload.MaxMB) << 20, Transparency: c.Transparency.Public, Watch: c.watched(),
+	srv, err := server.New(server.Config{Store: store, Site: site, Version: version, MaxUpload: int64(c.Upload.MaxMB) << 20, Transparency: c.Transparency.Public, Watch: c.watched(), NoticeHosts: c.noticeHosts(),
 		Ready: readiness(store, engine, clock), Now: clock.Now, Clock: clock, Log: log})
 	if err != nil {
 		return err
 	}
-	work, err := worker.New(worker.Config{Store: store, Site: site, Engine: engine, SMTP: c.smtp(), Witness: c.witness(),
+	work, err := worker.New(worker.Config{Store: store, Site: site, Engine: engine, SMTP: c.smtp(), Witness: c.witness(), NoticeHosts: c.noticeHosts(),
 		Watch: source.Folder{Base: c.watched(), Quiet: time.Duration(c.Watch.Quiet) * time.Second, MaxBytes: int64(c.Upload.MaxMB) << 20}, TempDir: filepath.Join(c.Data, "tmp"),
 		Now: clock.Now, Clock: clock, Log: log, OnEnded: srv.Cut, Version: version})
 	if err != nil {

@@ -222,6 +222,8 @@ func say(e event, names map[string]string) (words, link string) {
 		return "A mail was sent (" + mailWords(text("kind")) + ").", ""
 	case relay.MailFailed:
 		return "A mail could not be delivered (" + mailWords(text("kind")) + ").", ""
+	case relay.NoticesChanged:
+		return who + " changed their notices.", "/notices"
 	case relay.UploadBegun:
 		return who + " began to upload a clip.", "/clips"
 	case relay.UploadDropped:
@@ -328,6 +330,10 @@ func mailWords(kind string) string {
 		return "many codes were asked for"
 	case "damaged":
 		return "a stored release copy was changed"
+	case "watched":
+		return "somebody watches"
+	case "ends":
+		return "a lease ends soon"
 	}
 	return kind
 }

@@ -36,22 +36,25 @@ type Config struct {
 	MaxUpload int64          // bytes of one clip
 	Clock     *storage.Clock // nil: the machine's clock is not watched
 	Watch     string         // holds the folders that cameras drop into; empty: none are watched
+
+	NoticeHosts []string // of push and chat services, which the operator vouches for; see [relay.ParseService]
 }
 
 // Server holds the handlers. They return errors, which the server's router translates.
 type Server struct {
-	store     *storage.Store
-	db        *storage.DB
-	site      relay.Site
-	media     *media.Server
-	version   string
-	now       func() time.Time
-	log       *slog.Logger
-	maxUpload int64
-	clock     *storage.Clock
-	watch     string
-	passkeys  *webauthn.WebAuthn
-	tus       *handler.UnroutedHandler
+	store       *storage.Store
+	db          *storage.DB
+	site        relay.Site
+	media       *media.Server
+	version     string
+	now         func() time.Time
+	log         *slog.Logger
+	maxUpload   int64
+	clock       *storage.Clock
+	watch       string
+	passkeys    *webauthn.WebAuthn
+	noticeHosts []string
+	tus         *handler.UnroutedHandler
 }
 
 // New builds the web app for the home host of cfg.Site.
@@ -70,7 +73,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		store: cfg.Store, db: cfg.Store.DB, site: cfg.Site, media: cfg.Media, version: cfg.Version,
-		now: cfg.Now, log: cfg.Log, maxUpload: cfg.MaxUpload, clock: cfg.Clock, watch: cfg.Watch, passkeys: passkeys,
+		now: cfg.Now, log: cfg.Log, maxUpload: cfg.MaxUpload, clock: cfg.Clock, watch: cfg.Watch, passkeys: passkeys, noticeHosts: cfg.NoticeHosts,
 	}
 	if s.tus, err = s.newTus(); err != nil {
 		return nil, fmt.Errorf("uploads: %w", err)

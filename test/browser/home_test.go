@@ -256,7 +256,7 @@ func TestSmallScreen(t *testing.T) {
 		c.Recipients = append(c.Recipients, relay.RecipientAsk{Kind: relay.RecipientEmail, Addr: strings.Repeat("long-name.", 5) + "officer@pd.example", Name: "An officer with a long name"})
 	})
 	b.phone()
-	paths := []string{"/", "/requests", "/requests/" + q.ID, "/releases", "/history?agency=" + url.QueryEscape(h.Agency.ID), "/clips", "/cameras", "/agencies", "/household", "/activity", "/sign-in", "/join", "/recover", "/recovery-codes"}
+	paths := []string{"/", "/requests", "/requests/" + q.ID, "/releases", "/history?agency=" + url.QueryEscape(h.Agency.ID), "/clips", "/cameras", "/agencies", "/household", "/notices", "/activity", "/sign-in", "/join", "/recover", "/recovery-codes"}
 	for _, path := range paths {
 		b.visit(path)
 		for _, size := range []string{"100%", "200%"} {

@@ -38,17 +38,18 @@ var mayImport = map[string][]string{
 
 // onlyIn says where alone a library may be imported: in packages at or below these paths.
 var onlyIn = map[string][]string{
-	"github.com/gin-gonic/gin":          {"server"},
-	"github.com/golang-jwt/jwt":         {"server", "cmd/cliplease"}, // cmd: the agency's reference client signs
-	"github.com/minio/minio-go":         {"storage"},
-	"github.com/tus/tusd":               {"server"},
-	"modernc.org/sqlite":                {"storage"},
-	"github.com/jackc/pgx":              {"storage"},
-	"github.com/u2takey/ffmpeg-go":      {"redact"},
-	"github.com/yalue/onnxruntime_go":   {"redact"},
-	"github.com/spf13/cobra":            {"cmd"},
-	"github.com/spf13/pflag":            {"cmd"},
-	"github.com/schollz/progressbar/v3": {"cmd"},
+	"github.com/gin-gonic/gin":           {"server"},
+	"github.com/golang-jwt/jwt":          {"server", "cmd/cliplease"}, // cmd: the agency's reference client signs
+	"github.com/minio/minio-go":          {"storage"},
+	"github.com/tus/tusd":                {"server"},
+	"github.com/nicholas-fedor/shoutrrr": {"worker"},
+	"modernc.org/sqlite":                 {"storage"},
+	"github.com/jackc/pgx":               {"storage"},
+	"github.com/u2takey/ffmpeg-go":       {"redact"},
+	"github.com/yalue/onnxruntime_go":    {"redact"},
+	"github.com/spf13/cobra":             {"cmd"},
+	"github.com/spf13/pflag":             {"cmd"},
+	"github.com/schollz/progressbar/v3":  {"cmd"},
 }
 
 // pureLibraries are all that relay may import besides the standard library: they compute, and do
