@@ -24,13 +24,9 @@ func TestMasksFollowThePicture(t *testing.T) {
 		widest  int    // limit of the shorter side; 0: none
 		squeeze string // pixels that are not square
 	}{
-		{"as it is", "640x360", "", 640, 360, 0, "1"},
-		{"another resolution", "1280x720", "", 1280, 720, 0, "1"},
-		{"made smaller", "1280x720", "", 640, 360, 360, "1"},
-		{"odd sizes", "642x362", "", 642, 362, 0, "1"},
+		{"another resolution, made smaller", "1280x720", "", 640, 360, 360, "1"},
 		{"turned right", "640x360", "90", 360, 640, 0, "1"},
 		{"turned left", "640x360", "270", 360, 640, 0, "1"},
-		{"upside down", "640x360", "180", 640, 360, 0, "1"},
 		{"pixels that are not square", "480x360", "", 640, 360, 0, "4/3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

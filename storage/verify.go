@@ -41,6 +41,7 @@ const maxFindings = 20
 //   - no link has more views than it may, and every view was counted;
 //   - of what has ended no link or view is left open, and the keys are gone or their
 //     destruction is queued;
+//   - the masks of every camera are the last of its history, and the log names each of them;
 //   - what an agency may see follows from its own request and what was released to it.
 //
 // The error lists what does not hold, at most 20 findings. Verify reads one snapshot and changes
@@ -77,7 +78,7 @@ func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 		keys[id] = true
 	}
 	v.Keys = len(keys)
-	for _, step := range []func() error{k.readReleases, k.checkRequests, k.checkRules, k.checkReleases, k.checkLinks, k.checkViews, k.checkClips, k.checkParties, k.checkMail} {
+	for _, step := range []func() error{k.readReleases, k.checkRequests, k.checkRules, k.checkReleases, k.checkLinks, k.checkViews, k.checkClips, k.checkMasks, k.checkParties, k.checkMail} {
 		if err := step(); err != nil {
 			return v, err
 		}

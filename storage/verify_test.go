@@ -24,7 +24,12 @@ func TestVerify(t *testing.T) {
 			h.shreds(over.ID)
 			ending, _ := h.leases()
 			h.ok(h.DB.RevokeRelease(ctx, ending.ID, h.member.ID, "", h.now))
-			_, err := h.DB.Checkpoint(ctx, h.site.LogOrigin(), h.Identity.Audit, h.now)
+			garden := relay.Mask{Name: "garden", X: 0.5, Y: 0.5, W: 0.2, H: 0.2}
+			_, err := h.DB.SetMasks(ctx, h.camera.ID, []relay.Mask{garden}, 0, h.member.ID, h.now)
+			h.ok(err)
+			_, err = h.DB.SetMasks(ctx, h.camera.ID, nil, 1, h.member.ID, h.now)
+			h.ok(err)
+			_, err = h.DB.Checkpoint(ctx, h.site.LogOrigin(), h.Identity.Audit, h.now)
 			h.ok(err)
 			v, err := h.Verify(ctx)
 			h.ok(err)
@@ -69,6 +74,10 @@ func TestVerify(t *testing.T) {
 				{"clip.refused", "UPDATE clips SET state = 'refused'", ""},
 				{"member.removed", "UPDATE members SET removed_at = 1", ""},
 				{"member.joined", "INSERT INTO members (id, name, email, role, created_at) VALUES ('x', '', '', 'homeowner', 1)", ""},
+				{"not the last of their history", "UPDATE cameras SET masks = '[{\"x\":0,\"y\":0,\"w\":1,\"h\":1}]'", ""},
+				{"not the last of their history", "DELETE FROM camera_masks WHERE version = 1", ""},
+				{"camera.masked", "UPDATE cameras SET mask_version = 1", ""},
+				{"masks 1 of camera", "UPDATE camera_masks SET masks = '[]' WHERE version = 1", ""},
 				{"its secret is kept", "UPDATE outbox SET state = 'sent' WHERE kind = 'link'", ""},
 			} {
 				if got := h.broken(tt.statement, tt.id); !strings.Contains(got, tt.finding) {
@@ -93,7 +102,7 @@ func (h *home) broken(statement, id string) string {
 	ctx := context.Background()
 	conn, err := h.DB.write.Conn(ctx)
 	h.ok(err)
-	tables := []string{"log_entries", "log_hashes", "log_state", "checkpoints", "releases", "grants", "requests", "links", "view_sessions", "clips", "members", "outbox", "river_job"}
+	tables := []string{"log_entries", "log_hashes", "log_state", "checkpoints", "releases", "grants", "requests", "links", "view_sessions", "clips", "cameras", "camera_masks", "members", "outbox", "river_job"}
 	exec := func(q string, args ...any) {
 		h.t.Helper()
 		if _, err := conn.ExecContext(ctx, q, args...); err != nil {

@@ -78,7 +78,7 @@ cliplease.surface = (stages, keep) => {
 			drag.pressed = keep.press(box || draws);
 			if (box || draws) layer.setPointerCapture(event.pointerId);
 			if (box) {
-				drag.was = keep.rect(drag.i);
+				drag.was = { ...keep.rect(drag.i) };
 				drag.before = keep.save();
 				self.chosen = drag.i;
 				keep.show();

@@ -3,7 +3,6 @@ package browser
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"image"
@@ -288,12 +287,8 @@ func missed(ctx context.Context, out string) error {
 // can be seen.
 func (b *tab) copyShows(clip string) (frames []int) {
 	b.t.Helper()
-	b.eval(`void (window.copy = "", fetch(document.querySelector("[data-main]").src).then((r) => r.blob()).then((v) => { const f = new FileReader(); f.onload = () => { window.copy = f.result.split(",")[1]; }; f.readAsDataURL(v); }))`)
-	b.await("window.copy !== ''")
-	body, err := base64.StdEncoding.DecodeString(b.eval("window.copy"))
-	b.ok(err)
 	path := filepath.Join(b.t.TempDir(), "copy.mp4")
-	b.ok(os.WriteFile(path, body, 0o600))
+	b.ok(os.WriteFile(path, b.film("[data-main]"), 0o600))
 	before, stop := iter.Pull2(footage.Frames(b.ctx, clip))
 	defer stop()
 	n := 0
