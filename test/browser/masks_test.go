@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"cliplease/relay"
 	"cliplease/test/footage"
@@ -82,8 +83,8 @@ func TestMasks(t *testing.T) {
 
 	// By keyboard, and by number.
 	b.click("[data-add]")
-	b.ok(chromedp.Do(b.ctx, chromedp.SendKeys(chromedp.CSS(".region.chosen"), "\uE014\uE015")))
-	if m = b.masks(); len(m) != 2 || !near(m[1].X, 0.41) || !near(m[1].Y, 0.41) {
+	b.ok(chromedp.Do(b.ctx, chromedp.SendKeys(chromedp.CSS(".region.chosen"), kb.ArrowRight+kb.ArrowDown+kb.ArrowDown), chromedp.KeyEvent(kb.ArrowRight, chromedp.KeyModifiers(chromedp.ModifierShift))))
+	if m = b.masks(); len(m) != 2 || m[1].X != 0.41 || m[1].Y != 0.42 || m[1].W != 0.21 || m[1].H != 0.2 {
 		t.Errorf("by keyboard: %+v", m)
 	}
 	b.fill("[data-list] li:nth-child(2) input", "the street")
@@ -177,14 +178,17 @@ func (b *tab) swipes() {
 	if got := at(); got != "50 inset(0px 0px 0px 50%)" {
 		b.t.Errorf("the divider is at %s", got)
 	}
-	type box struct{ X, Y, Width, Height float64 }
-	var one, two box
-	b.ok(json.Unmarshal([]byte(b.eval("JSON.stringify(document.querySelector('[data-main]').getBoundingClientRect())")), &one))
-	b.ok(json.Unmarshal([]byte(b.eval("JSON.stringify(document.querySelector('[data-beside]').getBoundingClientRect())")), &two))
-	if one != two {
-		b.t.Errorf("the pictures do not lie over one another: %+v and %+v", one, two)
+	over := func() {
+		b.t.Helper()
+		box := func(video string) string {
+			return b.eval("JSON.stringify(document.querySelector('[data-" + video + "]').getBoundingClientRect())")
+		}
+		if one, two := box("main"), box("beside"); one != two {
+			b.t.Errorf("the pictures do not lie over one another: %s and %s", one, two)
+		}
 	}
-	b.ok(chromedp.Do(b.ctx, chromedp.SendKeys(chromedp.CSS(".divider"), "\uE014\uE014\uE012\uE014")))
+	over()
+	b.ok(chromedp.Do(b.ctx, chromedp.SendKeys(chromedp.CSS(".divider"), kb.ArrowRight+kb.ArrowRight+kb.ArrowLeft+kb.ArrowRight)))
 	if got := at(); got != "54 inset(0px 0px 0px 54%)" {
 		b.t.Errorf("by keyboard the divider is at %s", got)
 	}
@@ -197,7 +201,7 @@ func (b *tab) swipes() {
 	if wide := b.eval("document.documentElement.scrollWidth"); wide != "360" {
 		b.t.Errorf("the page is %s pixels wide", wide)
 	}
-	b.look("review-swiped-phone")
+	over()
 	b.desktop()
 	b.click("[data-swipe]")
 	if got := b.eval("String(document.querySelector('.divider')) + getComputedStyle(document.querySelector('[data-beside]').closest('.stage')).clipPath"); got != "nullnone" {
