@@ -140,6 +140,10 @@ func TestSignMasks(t *testing.T) {
 	if _, _, err := none.MadeWith(); err == nil || none.CheckMasks(nil) == nil {
 		t.Error("a release that says nothing of its masks passes")
 	}
+	a, _ := HashMasks([]Mask{{"garden", 0, 0, 0.5, 1}})
+	if b, _ := HashMasks([]Mask{{"garden", 0, 0, 0.5, 0.9}}); a != hash || a == b {
+		t.Errorf("renamed %s, smaller %s, as it was %s", a, b, hash)
+	}
 	if a, _ := HashMasks(nil); a != hexOfEmptyList {
 		t.Errorf("no masks hash to %s", a)
 	}
