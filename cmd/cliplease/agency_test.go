@@ -148,6 +148,9 @@ func TestAgencyCommands(t *testing.T) {
 	if out, code := with("poll", receipt.RequestID); code != 0 || out != `{"state":"pending"}`+"\n" {
 		t.Errorf("poll: %d %q", code, out)
 	}
+	if out, code := with("acknowledge", receipt.RequestID); code != exitRefused || !strings.Contains(out, "nothing to acknowledge") {
+		t.Errorf("acknowledge: %d %q", code, out)
+	}
 	if out, code := with("withdraw", receipt.RequestID); code != 0 || out != `{"state":"closed"}`+"\n" {
 		t.Errorf("withdraw: %d %q", code, out)
 	}

@@ -22,14 +22,14 @@ func TestExtend(t *testing.T) {
 	links, err := h.Store.DB.LinksOf(t.Context(), rel.ID)
 	p.ok(err)
 	for _, path := range []string{to, "/releases"} {
-		p.page(path).says("longer by", "Prepare it")
+		p.page(path).says("Let them watch longer by", "Prepare a longer lease")
 	}
 	p.post(to+"/extend", map[string]any{"hours": 0}).refused("hours")
 	p.post(to+"/extend", map[string]any{"hours": 30 * 24}).refused("hours") // with what is left more than a lease may run
 	p.post(to+"/extend", map[string]any{"hours": 24, "link": "lnone"}).want(422)
 
 	p.ok(h.Store.DB.AskMore(t.Context(), storage.Opened{Link: links[0], Release: live}, h.Now()))
-	p.page("/releases").says("asked for more time", "Give Det. J. Miller longer by")
+	p.page("/releases").says("asked for more time", "Let Det. J. Miller watch longer by")
 	for name, tt := range map[string]struct {
 		link string
 		to   int
@@ -46,7 +46,7 @@ func TestExtend(t *testing.T) {
 		t.Errorf("what was signed changed: %+v", now)
 	}
 	p.post(to+"/revoke", map[string]any{"reason": ""}).want(200)
-	p.page(to).says("Not acknowledged by the agency yet.").silent("longer by")
+	p.page(to).says("Not acknowledged by the agency yet.").silent("watch longer by")
 	_, err = h.Store.DB.Acknowledge(t.Context(), storage.Acknowledgement{ReleaseID: rel.ID, AgencyID: h.Agency.ID, KID: "k", JWS: "a", SHA256: "b", CreatedAt: h.Now()})
 	p.ok(err)
 	p.page(to).says("acknowledged by the agency at").silent("Not acknowledged")
@@ -63,8 +63,8 @@ func TestExtendClosed(t *testing.T) {
 	if !strings.Contains(string(a.body), "has to ask again") {
 		t.Errorf("%s", a.body)
 	}
-	p.page("/releases/" + rel.ID).says("Take it back").silent("longer by")
-	p.page("/releases").says("Shared now").silent("longer by")
+	p.page("/releases/" + rel.ID).says("Take it back").silent("watch longer by")
+	p.page("/releases").says("Shared now").silent("watch longer by")
 }
 
 // TestLiveLeases: the list tells who watches, and its mark changes with who has access and nothing else.

@@ -61,6 +61,7 @@ func TestLife(t *testing.T) {
 		_, err = w.relay.Open(w.ctx, link)
 		w.refused(err, http.StatusNotFound, "the link after the revoke")
 		w.stands(request, relay.AgencyView{State: "closed", Ended: true})
+		w.command(0, `"recorded_at"`, "agency", "acknowledge", "--key", w.agency.Key, "--relay", w.relay.Site.API, request)
 		w.must(w.relay.AwaitGone(w.ctx, has))
 
 		evidence, err := w.home.Get(w.ctx, "/releases/"+release+"/evidence.zip")
