@@ -1,7 +1,6 @@
 package browser
 
 import (
-	"fmt"
 	"net/url"
 	"strconv"
 	"testing"
@@ -108,7 +107,7 @@ func (b *tab) within(path string) {
 	if shift > maxShift {
 		b.t.Errorf("%s jumps by %g while it loads", path, shift)
 	}
-	b.t.Log(fmt.Sprintf("%s: %d ms, %d bytes, largest script %d, shift %g", path, fastest, bytes, script, shift))
+	b.t.Logf("%s: %d ms, %d bytes, largest script %d, shift %g", path, fastest, bytes, script, shift)
 }
 
 // slow makes the browser's processor so many times slower.
