@@ -33,6 +33,7 @@ type workState struct {
 	last    time.Time
 	trails  []*trail
 	states  []lookState
+	looks   map[string]int // of each detector
 	tracks  []hidden
 	notices []rect // where each copy's notice stands
 	report  Report
@@ -153,9 +154,10 @@ func (w *workState) uses() []use {
 // every turns a time between looks, in seconds, into frames.
 func (w *workState) every(seconds float64) int { return max(1, int(math.Round(seconds*w.fps))) }
 
-// search normalises the footage and finds what there is to hide, in one pass: one child decodes, the
-// other looks, and the pictures go straight from one to the other.
-func (w *workState) search(parent context.Context) error {
+// look normalises the footage and finds what there is to hide, in one pass: one child decodes, the
+// other looks, and the pictures go straight from one to the other. Without uses it only follows what a
+// person marked.
+func (w *workState) look(parent context.Context, uses []use) error {
 	ctx, cancel := context.WithTimeoutCause(parent, w.timeout(), context.DeadlineExceeded)
 	defer cancel()
 	pictures, give, err := os.Pipe()
@@ -167,7 +169,7 @@ func (w *workState) search(parent context.Context) error {
 		return err
 	}
 	defer lines.Close()
-	order := lookOrder{W: w.n.lw, H: w.n.lh, FPS: w.fps, Workers: w.e.cfg.Threads, Uses: w.uses(), Seeds: seeds(w.job.Plan, w.n, w.fps)}
+	order := lookOrder{W: w.n.lw, H: w.n.lh, FPS: w.fps, Workers: w.e.cfg.Threads, Uses: uses, Seeds: seeds(w.job.Plan, w.n, w.fps)}
 	look := w.e.lookChild(order, pictures, tell)
 	dec := w.e.box.child("decoding", w.e.cfg.FFmpeg)
 	audio := -1
@@ -209,7 +211,7 @@ func (w *workState) search(parent context.Context) error {
 	}
 	w.frames = end.Frames
 	w.report.Frames = end.Frames
-	w.noteDetectors(end.Looks)
+	w.looks = end.Looks
 	if err := w.whole(); err != nil {
 		return err
 	}

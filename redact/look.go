@@ -243,7 +243,7 @@ func report(o lookOrder, shots <-chan *shot, free chan<- []byte, enc *json.Encod
 			if err := enc.Encode(lookLine{Found: &lookFound{s.index, found}}); err != nil {
 				return end, err
 			}
-		} else {
+		} else if len(o.Uses)+len(o.Seeds) > 0 { // else there is nothing to follow
 			sc := newScene(s.index, s.yuv[:o.W*o.H], o.W, o.H)
 			colour := func(r rect, k detect.Kind) []byte { return cells(s.yuv, o.W, o.H, r) }
 			if err := t.step(sc, kinds, found, colour); err != nil {

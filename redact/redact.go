@@ -69,6 +69,8 @@ type Job struct {
 	Plan     Plan           // what to hide and how
 	Copies   []CopyOut      // one or more
 	Proxy    string         // also write the window as the homeowner may see it: nothing hidden but the camera's fixed masks; empty for none
+	Earlier  string         // what an earlier job found; it is used where it fits, else ignored; empty for none
+	Found    string         // also write what this job found, for Earlier of a later one with other edits; empty for none
 	WorkDir  string         // private folder for intermediate files; default: a new one under the system's temporary folder, removed at the end
 	Progress func(Progress) // called from one goroutine at a time; may be nil
 }

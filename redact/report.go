@@ -85,6 +85,7 @@ type Report struct {
 	Proxy     *FileInfo          `json:"proxy,omitempty"`
 	Source    Footage            `json:"source"`
 	Mezzanine string             `json:"mezzanine_sha256"` // of the normalised footage
+	Reused    bool               `json:"reused,omitempty"` // the detectors looked at these very pictures in an earlier job
 	Plan      json.RawMessage    `json:"plan"`
 	Frames    int                `json:"frames"`
 	FPS       float64            `json:"fps"`

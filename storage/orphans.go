@@ -23,6 +23,13 @@ func (db *DB) UsedObjects(ctx context.Context) (used map[string]bool, err error)
 			used[s] = true
 		}
 	}
+	searches, err := list(ctx, db.read, func(r scanner) (name string, err error) { err = r.Scan(&name); return }, "SELECT object FROM searches")
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range searches {
+		used[name] = true
+	}
 	releases, err := list(ctx, db.read, func(r scanner) (rel relay.Release, err error) { return rel, r.Scan(&rel.Proxy, document{&rel.Copies}) },
 		"SELECT proxy, copies FROM releases WHERE shredded_at = 0")
 	if err != nil {

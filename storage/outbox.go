@@ -211,7 +211,7 @@ func (db *DB) MailAbout(ctx context.Context, subject string) ([]Mail, error) {
 // InUse reports whether any record still needs the key id, for the sweeper of orphans.
 func (db *DB) InUse(ctx context.Context, keyID string) (bool, error) {
 	return get(ctx, db.read, func(r scanner) (n bool, err error) { err = r.Scan(&n); return },
-		`SELECT EXISTS (SELECT 1 FROM outbox WHERE id = $1 AND state = 'waiting')
+		`SELECT EXISTS (SELECT 1 FROM outbox WHERE id = $1 AND state = 'waiting') OR EXISTS (SELECT 1 FROM searches WHERE key_id = $1)
 		OR EXISTS (SELECT 1 FROM notices WHERE key_id = $1)
 		OR EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND clip_id = '')
 		OR EXISTS (SELECT 1 FROM releases WHERE state IN ('preparing', 'failed', 'review', 'live') AND (copies LIKE $2 OR $1 = 'p' || id || '-' || round))`,
@@ -221,6 +221,6 @@ func (db *DB) InUse(ctx context.Context, keyID string) (bool, error) {
 // ObjectInUse reports whether any record still needs the object name.
 func (db *DB) ObjectInUse(ctx context.Context, name string) (bool, error) {
 	return get(ctx, db.read, func(r scanner) (n bool, err error) { err = r.Scan(&n); return },
-		`SELECT EXISTS (SELECT 1 FROM clips WHERE state <> 'disposed' AND (object = $1 OR stills LIKE $2))
+		`SELECT EXISTS (SELECT 1 FROM clips WHERE state <> 'disposed' AND (object = $1 OR stills LIKE $2)) OR EXISTS (SELECT 1 FROM searches WHERE object = $1)
 		OR EXISTS (SELECT 1 FROM releases WHERE shredded_at = 0 AND (proxy = $1 OR copies LIKE $2))`, name, "%"+name+"%")
 }

@@ -61,11 +61,11 @@ func TestReleaseMoves(t *testing.T) {
 		}
 		h.allFail(relay.ErrConflict, map[string]func() error{
 			"fail another round":   func() error { return db.PrepareFailed(ctx, rel.ID, 2, "late", h.now) },
-			"finish another round": func() error { return db.Prepared(ctx, rel.ID, 2, rel.Copies, "o", 1, relay.Summary{}, h.now) },
+			"finish another round": func() error { return db.Prepared(ctx, rel.ID, 2, rel.Copies, "o", 1, relay.Summary{}, nil, h.now) },
 		})
 		h.ok(db.PrepareFailed(ctx, rel.ID, 1, "no frame could be read", h.now))
 		h.allFail(relay.ErrState, map[string]func() error{
-			"finish a failed release": func() error { return db.Prepared(ctx, rel.ID, 1, rel.Copies, "o", 1, relay.Summary{}, h.now) },
+			"finish a failed release": func() error { return db.Prepared(ctx, rel.ID, 1, rel.Copies, "o", 1, relay.Summary{}, nil, h.now) },
 			"revoke a failed release": func() error { return db.RevokeRelease(ctx, rel.ID, h.member.ID, "", h.now) },
 			"shred a failed release":  func() error { return db.Shredded(ctx, rel.ID, h.now) },
 			"dispose of its clip":     func() error { return db.DisposeClip(ctx, h.clip.ID, h.member.ID, h.now) },
@@ -99,7 +99,7 @@ func TestReleaseMoves(t *testing.T) {
 		h.allFail(relay.ErrState, map[string]func() error{
 			"discard": func() error { return db.DiscardRelease(ctx, live.ID, h.member.ID, h.now) },
 			"edit":    func() error { return db.EditRelease(ctx, live.ID, h.draft(q), h.member.ID, h.now) },
-			"prepare": func() error { return db.Prepared(ctx, live.ID, 1, live.Copies, "o", 1, relay.Summary{}, h.now) },
+			"prepare": func() error { return db.Prepared(ctx, live.ID, 1, live.Copies, "o", 1, relay.Summary{}, nil, h.now) },
 			"shred":   func() error { return db.Shredded(ctx, live.ID, h.now) },
 		})
 		got, err := db.Releases(ctx, 10, relay.ReleaseIsLive, relay.ReleaseInReview)
@@ -186,7 +186,7 @@ func TestCeremonySingleUse(t *testing.T) {
 		for i := range rel.Copies {
 			rel.Copies[i].SHA256, rel.Copies[i].Bytes, rel.Copies[i].Object = hexSum(rel.Copies[i].ID), 9, "o"
 		}
-		h.ok(db.Prepared(ctx, rel.ID, 1, rel.Copies, "", 0, relay.Summary{Masks: h.camera.Masks, Findings: []relay.Doubt{{At: 1, Kind: "face", Why: "small"}}}, h.now))
+		h.ok(db.Prepared(ctx, rel.ID, 1, rel.Copies, "", 0, relay.Summary{Masks: h.camera.Masks, Findings: []relay.Doubt{{At: 1, Kind: "face", Why: "small"}}}, nil, h.now))
 		rel, err = db.Release(ctx, rel.ID)
 		h.ok(err)
 		if invalid := new(relay.InvalidError); !errors.As(sign(func(*Signing) {})(), &invalid) || invalid.Field != "looked" {

@@ -115,13 +115,21 @@ func (db *DB) SetProgress(ctx context.Context, id string, round, percent int) er
 	})
 }
 
-// Prepared moves a release to review with what the worker made. The bytes are in the object
-// store by now: a crash before this leaves objects that the sweeper of orphans finds.
-func (db *DB) Prepared(ctx context.Context, id string, round int, copies []relay.Copy, proxy string, proxyBytes int64, s relay.Summary, now time.Time) (err error) {
+// Prepared moves a release to review with what the worker made, and keeps what the detectors
+// found, if it searched anew. The bytes are in the object store by now: a crash before this leaves
+// objects that the sweeper of orphans finds.
+func (db *DB) Prepared(ctx context.Context, id string, round int, copies []relay.Copy, proxy string, proxyBytes int64, s relay.Summary, search *Search, now time.Time) (err error) {
 	defer wrap(&err, "finish preparing")
 	return db.updateRelease(ctx, id, func(_ *Tx, rel *relay.Release) (relay.Event, error) {
 		return rel.Prepared(round, copies, proxy, proxyBytes, s, now)
-	}, func(tx *Tx, _, rel relay.Release) error { return tx.tellMembers("ready", rel.RequestID, rel.ID, now) })
+	}, func(tx *Tx, _, rel relay.Release) error {
+		if search != nil {
+			if err := tx.keepSearch(rel, *search); err != nil {
+				return err
+			}
+		}
+		return tx.tellMembers("ready", rel.RequestID, rel.ID, now)
+	})
 }
 
 // PrepareFailed records why a release could not be made.
@@ -173,7 +181,12 @@ func Remains(rel relay.Release) Leftover {
 func (db *DB) DiscardRelease(ctx context.Context, id, member string, now time.Time) (err error) {
 	defer wrap(&err, "discard release")
 	return db.updateRelease(ctx, id, func(_ *Tx, rel *relay.Release) (relay.Event, error) { return rel.Discard(member, now) },
-		func(tx *Tx, _, rel relay.Release) error { return tx.enqueue(ShredJob{ReleaseID: id}) })
+		func(tx *Tx, _, rel relay.Release) error {
+			if err := tx.dropSearch(id); err != nil {
+				return err
+			}
+			return tx.enqueue(ShredJob{ReleaseID: id})
+		})
 }
 
 // SignedLink is one link to be made when a release is signed. Token is the whole secret that
@@ -293,6 +306,9 @@ func (db *DB) SignRelease(ctx context.Context, s Signing, now time.Time) (err er
 			if err := tx.addLink(l, rel, now); err != nil {
 				return err
 			}
+		}
+		if err := tx.dropSearch(rel.ID); err != nil {
+			return err
 		}
 		if rel.Proxy != "" { // nobody needs the unredacted proxy any more
 			if err := tx.enqueue(DisposeJob{Keys: []string{ProxyKey(rel.ID, rel.Round)}, Objects: []string{rel.Proxy}}); err != nil {

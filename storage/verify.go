@@ -39,6 +39,7 @@ const maxFindings = 20
 //   - no release was ever live without a grant that a passkey signed, that covers exactly its
 //     copies, and that the log names, with a manifest of each copy; no link goes further than its grant;
 //   - no link has more views than it may, and every view was counted;
+//   - what detectors found is kept only for releases that can be prepared again;
 //   - of what has ended no link or view is left open, and the keys are gone or their
 //     destruction is queued;
 //   - the masks of every camera are the last of its history, and the log names each of them;
@@ -78,7 +79,7 @@ func (s *Store) Verify(ctx context.Context) (v Verified, err error) {
 		keys[id] = true
 	}
 	v.Keys = len(keys)
-	for _, step := range []func() error{k.readReleases, k.checkRequests, k.checkRules, k.checkReleases, k.checkLinks, k.checkViews, k.checkClips, k.checkMasks, k.checkParties, k.checkMail} {
+	for _, step := range []func() error{k.readReleases, k.checkRequests, k.checkRules, k.checkReleases, k.checkSearches, k.checkLinks, k.checkViews, k.checkClips, k.checkMasks, k.checkParties, k.checkMail} {
 		if err := step(); err != nil {
 			return v, err
 		}

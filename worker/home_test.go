@@ -310,7 +310,7 @@ func (h *home) leases() (relay.Release, relay.Request) {
 	}
 	proxy, size, err := m.sealProxy(ctx, file)
 	h.ok(err)
-	h.ok(h.DB.Prepared(ctx, rel.ID, 1, rel.Copies, proxy, size, relay.Summary{Frames: 10, FPS: 5, Masks: h.camera.Masks}, now))
+	h.ok(h.DB.Prepared(ctx, rel.ID, 1, rel.Copies, proxy, size, relay.Summary{Frames: 10, FPS: 5, Masks: h.camera.Masks}, nil, now))
 	rel = h.release(rel.ID)
 
 	g := relay.Grant{V: 1, Type: "cliplease.grant", Nonce: base64.RawURLEncoding.EncodeToString(make([]byte, 32)), Relay: site.Name, GrantID: relay.NewID(), Basis: "consent",

@@ -130,8 +130,11 @@ func (w *Worker) prepare(ctx context.Context, rel relay.Release) (err error) {
 		return err
 	}
 	defer clear()
-	job := redact.Job{In: original, Plan: plan, Proxy: filepath.Join(dir, "proxy.mp4"), WorkDir: filepath.Join(dir, "work")}
+	job := redact.Job{In: original, Plan: plan, Proxy: filepath.Join(dir, "proxy.mp4"), Found: filepath.Join(dir, "found"), WorkDir: filepath.Join(dir, "work")}
 	if err := os.Mkdir(job.WorkDir, 0o700); err != nil {
+		return err
+	}
+	if job.Earlier, err = w.earlier(ctx, rel.ID, filepath.Join(dir, "earlier")); err != nil {
 		return err
 	}
 	for i, c := range rel.Copies {
@@ -171,7 +174,13 @@ func (w *Worker) prepare(ctx context.Context, rel relay.Release) (err error) {
 	if err != nil {
 		return err
 	}
-	err = w.Store.DB.Prepared(ctx, rel.ID, rel.Round, copies, proxy, proxyBytes, summary, w.Now())
+	var search *storage.Search
+	if !report.Reused {
+		if search, err = made.sealSearch(ctx, job.Found); err != nil {
+			return err
+		}
+	}
+	err = w.Store.DB.Prepared(ctx, rel.ID, rel.Round, copies, proxy, proxyBytes, summary, search, w.Now())
 	if errors.Is(err, relay.ErrState) || errors.Is(err, relay.ErrConflict) {
 		return errStale
 	}
@@ -342,6 +351,7 @@ func spansOf(r redact.Report) []relay.TrackSpan {
 type made struct {
 	worker  *Worker
 	rel     relay.Release
+	keys    []string // that no other attempt can have
 	objects []string
 }
 
@@ -411,10 +421,10 @@ func (m *made) seal(ctx context.Context, keyID, path string) (sealed storage.Sea
 func (m *made) destroy(ctx context.Context) {
 	ctx, cancel := aside(ctx)
 	defer cancel()
-	var keys []string
+	keys := m.keys
 	now, err := m.worker.Store.DB.Release(ctx, m.rel.ID)
 	if err == nil && (now.Round != m.rel.Round || now.State == relay.ReleaseIsPreparing || now.State.Ended()) {
-		keys = storage.Remains(m.rel).Keys
+		keys = append(keys, storage.Remains(m.rel).Keys...)
 	}
 	if err := errors.Join(err, m.worker.dispose(ctx, keys, m.objects)); err != nil {
 		m.worker.Log.Warn("leftovers of a preparation stay for the sweep of orphans", "release", m.rel.ID, "error", err)

@@ -60,8 +60,8 @@ func TestPrepare(t *testing.T) {
 	if s.Frames != 10 || s.Width != 320 || s.Tracks["mask"] != 1 || !slices.Equal(s.Masks, h.camera.Masks) || s.MaskSet != 0 || len(s.Detectors) == 0 || len(s.Gates) == 0 || s.SourceSHA == "" {
 		t.Errorf("summary %+v", s)
 	}
-	if n := len(h.objects()); n != 1+2+1 {
-		t.Errorf("%d objects, want original, two copies and proxy", n)
+	if n := len(h.objects()); n != 1+2+1+1 {
+		t.Errorf("%d objects, want original, two copies, proxy and what was found", n)
 	}
 	h.mail(q.ID, "ready", h.member.Email)
 }
@@ -97,9 +97,11 @@ func TestPrepareStale(t *testing.T) {
 	if rel.State != relay.ReleaseInReview || rel.Round != 2 {
 		t.Fatalf("round %d is %s: %s", rel.Round, rel.State, rel.Failure)
 	}
-	want := []string{rel.Copies[0].ID, rel.Copies[1].ID, storage.ProxyKey(rel.ID, 2)}
+	search, err := h.DB.SearchOf(t.Context(), rel.ID)
+	h.ok(err)
+	want := []string{rel.Copies[0].ID, rel.Copies[1].ID, storage.ProxyKey(rel.ID, 2), search.KeyID}
 	slices.Sort(want)
-	h.await("the first round is gone", func() bool { return slices.Equal(h.keys(), want) && len(h.objects()) == 4 })
+	h.await("the first round is gone", func() bool { return slices.Equal(h.keys(), want) && len(h.objects()) == 5 })
 }
 
 // TestPrepareDiscarded: given up while it is prepared, a release leaves nothing.
@@ -199,7 +201,7 @@ func TestLeftovers(t *testing.T) {
 	}
 	late, _ := attempt()
 	_, copies := attempt() // took the keys over
-	h.ok(h.DB.Prepared(ctx, rel.ID, 1, copies, "", 0, relay.Summary{}, h.watch.now()))
+	h.ok(h.DB.Prepared(ctx, rel.ID, 1, copies, "", 0, relay.Summary{}, nil, h.watch.now()))
 	late.destroy(ctx)
 	for _, c := range h.release(rel.ID).Copies {
 		if b, err := h.opens(c); err != nil || string(b) != "a release copy" {

@@ -316,7 +316,7 @@ func (w *world) leases(requestID string, footage []byte, life time.Duration, vie
 		w.ok(err)
 		c.Bytes, c.SHA256 = sealed.Bytes, hex.EncodeToString(sealed.SHA256[:])
 	}
-	w.ok(w.store.DB.Prepared(ctx, rel.ID, rel.Round, rel.Copies, "", 0, relay.Summary{Frames: 1, FPS: 30}, w.now))
+	w.ok(w.store.DB.Prepared(ctx, rel.ID, rel.Round, rel.Copies, "", 0, relay.Summary{Frames: 1, FPS: 30}, nil, w.now))
 	rel, err = w.store.DB.Release(ctx, rel.ID)
 	w.ok(err)
 	w.signs(q, rel)

@@ -292,7 +292,7 @@ func (w *world) shelve(n int) (out []shelved) {
 			c.Object, c.Bytes, c.SHA256 = object, sealed.Bytes, hex.EncodeToString(sealed.SHA256[:])
 			proxy, sealed := seal(storage.ProxyKey(rel.ID, rel.Round))
 			w.must(s.DB.Prepared(w.ctx, rel.ID, rel.Round, rel.Copies, proxy, sealed.Bytes, relay.Summary{Frames: 75, FPS: 25, Width: 640, Height: 360,
-				Gates: []relay.Gate{{Name: "streams", OK: true}}, SourceSHA: c.SHA256}, now))
+				Gates: []relay.Gate{{Name: "streams", OK: true}}, SourceSHA: c.SHA256}, nil, now))
 			rel, err = s.DB.Release(w.ctx, rel.ID)
 			w.must(err)
 			out = append(out, shelved{rel, mailbox})

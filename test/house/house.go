@@ -220,7 +220,7 @@ func (h *House) Work(releaseID string, change func(*relay.Summary)) relay.Releas
 	if change != nil {
 		change(&s)
 	}
-	h.ok(h.Store.DB.Prepared(ctx, rel.ID, rel.Round, copies, proxy, sealed.Bytes, s, h.Now()))
+	h.ok(h.Store.DB.Prepared(ctx, rel.ID, rel.Round, copies, proxy, sealed.Bytes, s, nil, h.Now()))
 	return h.Release(releaseID)
 }
 

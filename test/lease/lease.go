@@ -132,7 +132,7 @@ func (h *Home) Sign(ctx context.Context, content []byte, terms Terms) (l Lease, 
 		}
 		c.Bytes, c.SHA256 = int64(len(content)), digestOf(content)
 	}
-	if err := h.DB.Prepared(ctx, rel.ID, rel.Round, rel.Copies, "", 0, relay.Summary{Frames: 750, FPS: 25, Width: 1280, Height: 720, SourceSHA: digestOf(content)}, now); err != nil {
+	if err := h.DB.Prepared(ctx, rel.ID, rel.Round, rel.Copies, "", 0, relay.Summary{Frames: 750, FPS: 25, Width: 1280, Height: 720, SourceSHA: digestOf(content)}, nil, now); err != nil {
 		return l, err
 	}
 	if rel, err = h.DB.Release(ctx, rel.ID); err != nil {
