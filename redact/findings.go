@@ -26,9 +26,14 @@ func (w *workState) findings(found []lookFound) {
 			if covered > 0.5 || r.shared(w.notices[0]) > 0 {
 				continue
 			}
-			w.addFinding(Finding{Frame: l.I, Kind: string(f.Kind), Why: WhyVisible, Score: math.Round(float64(f.Score)*1000) / 1000,
+			why, detail, track := WhyVisible, fmt.Sprintf("The second look still sees what may be a %s.", f.Kind), ""
+			if t := w.uncovered(l.I, r); t != nil {
+				why, track = WhyExcepted, t.ID
+				detail = fmt.Sprintf("The second look sees what may be a %s in what was left visible (%s). Look that it is only that.", f.Kind, t.Exception)
+			}
+			w.addFinding(Finding{Frame: l.I, Kind: string(f.Kind), Why: why, Track: track, Score: math.Round(float64(f.Score)*1000) / 1000,
 				X: round1(r.x), Y: round1(r.y), W: round1(r.w), H: round1(r.h),
-				Detail: fmt.Sprintf("The second look still sees what may be a %s.", f.Kind)})
+				Detail: detail})
 		}
 	}
 	for _, t := range w.trails {
@@ -126,7 +131,8 @@ func (w *workState) addFinding(f Finding) {
 	for i := range w.report.Findings {
 		g := &w.report.Findings[i]
 		a, b := rect{f.X, f.Y, f.W, f.H}, rect{g.X, g.Y, g.W, g.H}
-		if g.Why == f.Why && g.Kind == f.Kind && f.At-g.Until < 1.5 && a.overlap(b) > 0.2 {
+		again := f.At-g.Until < 1.5 && a.overlap(b) > 0.2 || f.Why == WhyExcepted
+		if g.Why == f.Why && g.Kind == f.Kind && g.Track == f.Track && again {
 			g.Until = max(g.Until, f.Until)
 			g.Score = max(g.Score, f.Score)
 			return

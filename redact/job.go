@@ -319,6 +319,7 @@ func (w *workState) whole() error {
 
 func (w *workState) track(ctx context.Context) error {
 	w.tracks = toTracks(w.trails, w.n, w.fps, w.frames)
+	w.except()
 	w.tracks = append(w.tracks, editTracks(w.job.Plan, w.n, w.fps, w.frames)...)
 	for _, t := range w.tracks {
 		w.report.Tracks = append(w.report.Tracks, t.Track)

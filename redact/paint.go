@@ -41,21 +41,13 @@ type area struct {
 }
 
 func newPainter(p Plan, n normal, fps float64, frames int, tracks []hidden) *painter {
-	pt := &painter{w: n.w, h: n.h, style: p.Style, buf: make([]byte, frameSize(n.w, n.h)+n.w*n.h)}
-	except := map[string]bool{}
+	pt := &painter{w: n.w, h: n.h, style: p.Style, tracks: tracks, buf: make([]byte, frameSize(n.w, n.h)+n.w*n.h)}
 	for _, e := range p.Edits {
 		from, to := span(e.From, e.To, fps, frames)
 		switch e.Kind {
-		case EditException:
-			except[e.Track] = true
 		case EditArea, EditOutside:
 			pt.areas = append(pt.areas, area{from, to, e.Points, e.Kind == EditOutside})
-		case EditBox: // became a track before
-		}
-	}
-	for _, t := range tracks {
-		if !except[t.ID] {
-			pt.tracks = append(pt.tracks, t)
+		case EditBox, EditException: // told in the tracks
 		}
 	}
 	for _, m := range p.Masks {
@@ -80,7 +72,7 @@ func frameSize(w, h int) int { return w*h + 2*((w/2)*(h/2)) }
 func (p *painter) shapes(i int) []shape {
 	var ss []shape
 	for _, t := range p.tracks {
-		if k := i - t.first; k >= 0 && k < len(t.boxes) {
+		if k := i - t.first; k >= 0 && k < len(t.boxes) && !t.opened(i) {
 			s := shape{rect: t.boxes[k]}
 			if p.style == StyleBlur {
 				s.cells = t.cells

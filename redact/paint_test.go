@@ -85,7 +85,9 @@ func TestValidate(t *testing.T) {
 		{"box", box(Key{W: .1, H: .1}), ""},
 		{"box without size", box(Key{}), "outside"},
 		{"keys out of order", box(Key{At: 5, W: .1, H: .1}, Key{At: 5, W: .1, H: .1}), "later"},
-		{"exception without reason", Plan{Edits: []Edit{{Kind: EditException, Track: "face-1"}}}, "reason"},
+		{"exception without reason", Plan{Edits: []Edit{{Kind: EditException, Of: "face", Keys: []Key{{W: 1, H: 1}}}}}, "reason"},
+		{"exception of a drawn region", Plan{Edits: []Edit{{Kind: EditException, Of: "edit", Reason: "why", Keys: []Key{{W: 1, H: 1}}}}}, "face or plate"},
+		{"exception from nowhere", Plan{Edits: []Edit{{Kind: EditException, Of: "face", Reason: "why"}}}, "keyframe"},
 		{"unknown edit", Plan{Edits: []Edit{{Kind: "zap"}}}, "not known"},
 	} {
 		err := tt.plan.Validate()

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -58,7 +57,8 @@ const (
 	EditArea EditKind = "area"
 	// EditOutside hides everything except a polygon from From to To.
 	EditOutside EditKind = "outside"
-	// EditException leaves one track of an earlier report visible. It needs a Reason.
+	// EditException leaves one track that the detectors found visible, from its first key to its last.
+	// Of is its kind, and Keys are where an earlier report has it. It needs a Reason.
 	EditException EditKind = "exception"
 )
 
@@ -77,11 +77,11 @@ type Edit struct {
 	Kind   EditKind      `json:"kind"`
 	From   time.Duration `json:"from_ns,omitempty"` // from the start of the window
 	To     time.Duration `json:"to_ns,omitempty"`   // zero means the end of the window
-	Keys   []Key         `json:"keys,omitempty"`    // box
+	Keys   []Key         `json:"keys,omitempty"`    // box, exception
 	Follow bool          `json:"follow,omitempty"`  // box
 	Points []Point       `json:"points,omitempty"`  // area, outside
-	Track  string        `json:"track,omitempty"`   // exception: the id of a track in the report
-	Reason string        `json:"reason,omitempty"`
+	Of     string        `json:"of,omitempty"`      // exception: "face" or "plate"
+	Reason string        `json:"reason,omitempty"`  // exception
 }
 
 // Plan is everything that decides what a release copy looks like, apart from its notice. The same
@@ -179,9 +179,14 @@ func (e Edit) validate() error {
 		return errors.New("it must end after it starts")
 	}
 	switch e.Kind {
-	case EditBox:
+	case EditBox, EditException:
+		if e.Kind == EditException {
+			if err := validException(e); err != nil {
+				return err
+			}
+		}
 		if len(e.Keys) == 0 {
-			return errors.New("a box needs at least one keyframe")
+			return fmt.Errorf("%s: it needs at least one keyframe", e.Kind)
 		}
 		for i, k := range e.Keys {
 			if !finite(k.X, k.Y, k.W, k.H) || k.W <= 0 || k.H <= 0 || k.X < -1 || k.Y < -1 || k.X > 1 || k.Y > 1 || k.W > 2 || k.H > 2 {
@@ -193,10 +198,6 @@ func (e Edit) validate() error {
 		}
 	case EditArea, EditOutside:
 		return validPolygon(e.Points)
-	case EditException:
-		if e.Track == "" || strings.TrimSpace(e.Reason) == "" {
-			return errors.New("an exception needs a track and a reason")
-		}
 	default:
 		return fmt.Errorf("kind %q is not known: use box, area, outside or exception", e.Kind)
 	}

@@ -18,21 +18,35 @@ type Box struct {
 
 // Track is one thing that is hidden, over time.
 type Track struct {
-	ID     string `json:"id"`
-	Kind   string `json:"kind"` // "face", "plate" or "edit"
-	Frames []Box  `json:"frames"`
+	ID        string `json:"id"`
+	Kind      string `json:"kind"` // "face", "plate" or "edit"
+	Frames    []Box  `json:"frames"`
+	Exception string `json:"exception,omitempty"` // why it was left visible, where the plan says so
+}
+
+// Exception is a track that was left visible because the plan says so.
+type Exception struct {
+	Edit   int     `json:"edit"`  // number of the edit in the plan, from 0
+	Track  string  `json:"track"` // id
+	Kind   string  `json:"kind"`  // "face" or "plate"
+	From   float64 `json:"from"`  // seconds from the start of the release copy
+	To     float64 `json:"to"`    // seconds
+	Reason string  `json:"reason"`
 }
 
 // Why a moment needs a person's look.
 const (
-	WhyWeak    = "weak"    // seen, but with little certainty
-	WhyLost    = "lost"    // a track ends in the middle of the picture
-	WhyVisible = "visible" // a second look at the release copy still found something
-	WhyDark    = "dark"    // too dark, or infrared, to be sure that nothing was missed
-	WhyBlurred = "blurred" // too blurred to be sure that nothing was missed
-	WhyCrowd   = "crowd"   // so many small faces that more may have been missed
-	WhyBody    = "body"    // a person whose face was not found
-	WhyGate    = "gate"    // a check of the release copy failed
+	WhyWeak      = "weak"      // seen, but with little certainty
+	WhyLost      = "lost"      // a track ends in the middle of the picture
+	WhyVisible   = "visible"   // a second look at the release copy still found something
+	WhyDark      = "dark"      // too dark, or infrared, to be sure that nothing was missed
+	WhyBlurred   = "blurred"   // too blurred to be sure that nothing was missed
+	WhyCrowd     = "crowd"     // so many small faces that more may have been missed
+	WhyBody      = "body"      // a person whose face was not found
+	WhyGate      = "gate"      // a check of the release copy failed
+	WhyUncovered = "uncovered" // the plan leaves a track visible
+	WhyExcepted  = "excepted"  // a second look found something in the place of a track that was left visible
+	WhyUnmatched = "unmatched" // an exception means no track, or more than one, so all stays hidden
 )
 
 // Finding is a moment that the engine is unsure of. A person looks before the copy may leave.
@@ -78,25 +92,26 @@ type Copy struct {
 // Report is the record of one redaction: what came in, what was hidden where and why, what went out,
 // and whether a person has to look.
 type Report struct {
-	Version   string             `json:"version"` // of this engine
-	Input     FileInfo           `json:"input"`
-	Output    FileInfo           `json:"output"` // the first copy
-	Copies    []Copy             `json:"copies"`
-	Proxy     *FileInfo          `json:"proxy,omitempty"`
-	Source    Footage            `json:"source"`
-	Mezzanine string             `json:"mezzanine_sha256"` // of the normalised footage
-	Reused    bool               `json:"reused,omitempty"` // the detectors looked at these very pictures in an earlier job
-	Plan      json.RawMessage    `json:"plan"`
-	Frames    int                `json:"frames"`
-	FPS       float64            `json:"fps"`
-	Width     int                `json:"width"`
-	Height    int                `json:"height"`
-	Seconds   map[string]float64 `json:"seconds"` // wall time by stage
-	Detectors []DetectorUse      `json:"detectors"`
-	Tracks    []Track            `json:"tracks"`
-	Findings  []Finding          `json:"findings"`
-	Gates     []Gate             `json:"gates"`
-	Tools     map[string]string  `json:"tools"` // ffmpeg, sandbox, runtime
+	Version    string             `json:"version"` // of this engine
+	Input      FileInfo           `json:"input"`
+	Output     FileInfo           `json:"output"` // the first copy
+	Copies     []Copy             `json:"copies"`
+	Proxy      *FileInfo          `json:"proxy,omitempty"`
+	Source     Footage            `json:"source"`
+	Mezzanine  string             `json:"mezzanine_sha256"` // of the normalised footage
+	Reused     bool               `json:"reused,omitempty"` // the detectors looked at these very pictures in an earlier job
+	Plan       json.RawMessage    `json:"plan"`
+	Frames     int                `json:"frames"`
+	FPS        float64            `json:"fps"`
+	Width      int                `json:"width"`
+	Height     int                `json:"height"`
+	Seconds    map[string]float64 `json:"seconds"` // wall time by stage
+	Detectors  []DetectorUse      `json:"detectors"`
+	Tracks     []Track            `json:"tracks"`
+	Exceptions []Exception        `json:"exceptions,omitempty"`
+	Findings   []Finding          `json:"findings"`
+	Gates      []Gate             `json:"gates"`
+	Tools      map[string]string  `json:"tools"` // ffmpeg, sandbox, runtime
 }
 
 // FileInfo names a file by its digest.

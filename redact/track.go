@@ -27,6 +27,7 @@ type hidden struct {
 	cells []byte
 	first int
 	boxes []rect // from frame first on
+	open  [2]int // frames from, inclusive, to, exclusive, in which a person left it visible
 }
 
 // toTracks turns trails into tracks of the release copy: scaled, smoothed, extended at both ends and

@@ -109,6 +109,7 @@ type BundleReport struct {
 	Scope     GrantScope  `json:"scope"`
 	Access    GrantAccess `json:"access"`
 	Files     []string    `json:"files_sha256"` // of the release copies
+	Uncovered []Exception `json:"uncovered"`    // what was found and is left visible in them
 	LogIndex  int64       `json:"log_index"`
 	LogSize   int64       `json:"log_size"`  // entries under the checkpoint
 	Manifests []Manifest  `json:"manifests"` // of the files, in their order; none when the bundle has none
@@ -262,6 +263,7 @@ func VerifyBundle(r io.ReaderAt, size int64) (rep BundleReport, err error) {
 	}
 	rep.Agency, rep.Officer, rep.Case, rep.Purpose, rep.AgencyKID = claims.Issuer, claims.Subject, claims.Case.Ref, string(claims.Purpose.Code), agencyKey.KID
 	rep.GrantID, rep.GrantHash, rep.Member, rep.DecidedAt, rep.Scope, rep.Access = g.GrantID, hash, g.By.Member, g.DecidedAt, g.Scope, g.Access
+	rep.Uncovered = g.Redaction.Exceptions
 	rep.LogIndex, rep.LogSize, rep.LoggedAt = index, logSize, Stamp(event.At)
 	for _, o := range g.Outputs {
 		rep.Files = append(rep.Files, o.FileSHA256)
@@ -418,6 +420,9 @@ func verifyGrant(m map[string][]byte, keys bundleKeys, c Claims) (g Grant, err e
 	to, err2 := time.Parse(time.RFC3339, g.Scope.To)
 	if err1 != nil || err2 != nil || from.Before(c.Scope.From) || to.After(c.Scope.To) || !from.Before(to) {
 		return g, errors.New("the grant gives footage that was not asked for")
+	}
+	if err := g.checkExceptions(to.Sub(from)); err != nil {
+		return g, err
 	}
 	return g, g.checkQuorum(c, to.Sub(from))
 }

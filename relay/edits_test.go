@@ -11,6 +11,9 @@ import (
 func TestParseEdits(t *testing.T) {
 	const box = `{"kind":"box","follow":true,"keys":[{"at_ns":500000000,"x":0.1,"y":0.1,"w":0.2,"h":0.2}]}`
 	const corners = `"points":[{"x":0,"y":0},{"x":1,"y":0},{"x":1,"y":1}]`
+	poster := func(old, new string) string {
+		return strings.Replace(`{"kind":"exception","of":"face","reason":"a poster on the wall","by":"m1","keys":[{"at_ns":500000000,"x":0.1,"y":0.1,"w":0.2,"h":0.2}]}`, old, new, 1)
+	}
 	for _, tt := range []struct{ name, raw, says string }{
 		{"nothing", ``, ""},
 		{"none", `[]`, ""},
@@ -33,7 +36,21 @@ func TestParseEdits(t *testing.T) {
 		{"two corners", `[{"kind":"area","points":[{"x":0,"y":0},{"x":1,"y":1}]}]`, "corners"},
 		{"too many corners", `[{"kind":"area","points":[` + strings.Repeat(`{"x":0,"y":0},`, 64) + `{"x":1,"y":1}]}]`, "corners"},
 		{"a corner outside", `[{"kind":"outside","points":[{"x":0,"y":0},{"x":1.1,"y":1},{"x":0,"y":1}]}]`, "outside the picture"},
-		{"showing what was hidden", `[{"kind":"exception"}]`, "cannot be shown again"},
+		{"an unknown kind", `[{"kind":"star"}]`, "does not take"},
+		{"an area with a reason", `[{"kind":"area","reason":"no reason is needed",` + corners + `}]`, "has a reason"},
+		{"an exception", `[` + poster("", "") + `]`, ""},
+		{"showing what was hidden", `[{"kind":"exception"}]`, "do not show"},
+		{"an exception of a page", `[` + poster(`"of"`, `"track":"face-1","of"`) + `]`, "do not show"},
+		{"an exception by nobody", `[` + poster(`,"by":"m1"`, "") + `]`, "do not show"},
+		{"an exception of what was drawn", `[` + poster(`"face"`, `"edit"`) + `]`, "do not show"},
+		{"an exception that follows", `[` + poster(`"of"`, `"follow":true,"of"`) + `]`, "do not show"},
+		{"an exception nowhere", `[{"kind":"exception","of":"face","reason":"a poster on the wall","by":"m1"}]`, "do not show"},
+		{"an exception in many places", `[{"kind":"exception","of":"face","reason":"a poster on the wall","by":"m1","keys":[` + strings.Repeat(`{"at_ns":0,"x":0,"y":0,"w":1,"h":1},`, 8) + `{"at_ns":1,"x":0,"y":0,"w":1,"h":1}]}]`, "do not show"},
+		{"an exception without a reason", `[` + poster("a poster on the wall", "") + `]`, "needs a reason of 15"},
+		{"an exception with half a reason", `[` + poster("a poster on the wall", "it is a poste") + `]`, "needs a reason of 15"},
+		{"an exception with a story", `[` + poster("a poster on the wall", strings.Repeat("ä", 201)) + `]`, "shorter"},
+		{"an exception with a long reason", `[` + poster("a poster on the wall", strings.Repeat("ä", 200)) + `]`, ""},
+		{"an exception outside the window", `[` + poster("500000000", "2000000000") + `]`, "outside the window"},
 	} {
 		_, err := ParseEdits(json.RawMessage(tt.raw), 2*time.Second)
 		var invalid *InvalidError

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -96,10 +97,10 @@ type GrantSource struct {
 
 // GrantRedaction is how the copies were redacted.
 type GrantRedaction struct {
-	Profile     string   `json:"profile"`      // "faces+plates-blur-v1"
-	StaticMasks string   `json:"static_masks"` // of the camera's masks when the copies were made; see [HashMasks]
-	ManualBoxes string   `json:"manual_boxes"` // SHA-256 of the edits as canonical JSON
-	Exceptions  []string `json:"exceptions"`
+	Profile     string      `json:"profile"`      // "faces+plates-blur-v1"
+	StaticMasks string      `json:"static_masks"` // of the camera's masks when the copies were made; see [HashMasks]
+	ManualBoxes string      `json:"manual_boxes"` // SHA-256 of the edits as canonical JSON
+	Exceptions  []Exception `json:"exceptions"`   // what is left visible, and why; mostly empty
 }
 
 // GrantOutput is one release copy: the exact file that one recipient may have.
@@ -202,6 +203,12 @@ func (g Grant) Covers(rel Release, r Request) error {
 		return err
 	} else if g.Redaction.StaticMasks != made {
 		return wrong("set of masks")
+	}
+	if open, err := rel.Exceptions(); err != nil || !slices.Equal(g.Redaction.Exceptions, open) {
+		return errors.Join(err, wrong("list of what is left visible"))
+	}
+	if err := g.checkExceptions(rel.Draft.To.Sub(rel.Draft.From)); err != nil {
+		return fmt.Errorf("%w: %w", err, ErrPolicy)
 	}
 	if err := g.checkQuorum(r.Claims, rel.Draft.To.Sub(rel.Draft.From)); err != nil {
 		return fmt.Errorf("%w: %w", err, ErrPolicy)

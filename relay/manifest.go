@@ -89,18 +89,18 @@ type ManifestOutput struct {
 
 // ManifestRedaction is the recipe.
 type ManifestRedaction struct {
-	Profile     string   `json:"profile"`
-	Style       Style    `json:"style"`
-	Targets     []string `json:"targets"`
-	PlanSHA256  string   `json:"plan_sha256"`  // of the redactor's canonical plan; "" when not known
-	StaticMasks string   `json:"static_masks"` // as in the grant
-	ManualBoxes string   `json:"manual_boxes"` // as in the grant
-	Exceptions  []string `json:"exceptions"`
+	Profile     string      `json:"profile"`
+	Style       Style       `json:"style"`
+	Targets     []string    `json:"targets"`
+	PlanSHA256  string      `json:"plan_sha256"`  // of the redactor's canonical plan; "" when not known
+	StaticMasks string      `json:"static_masks"` // as in the grant
+	ManualBoxes string      `json:"manual_boxes"` // as in the grant
+	Exceptions  []Exception `json:"exceptions"`   // as in the grant
 }
 
 // ManifestEdit is one kind of change between the original and the copy.
 type ManifestEdit struct {
-	Kind  string `json:"kind"`  // "trim", "face", "plate", "manual", "mask", "notice", "audio_removed", "metadata_removed"
+	Kind  string `json:"kind"`  // "trim", "face", "plate", "manual", "mask", "uncovered", "notice", "audio_removed", "metadata_removed"
 	Count int    `json:"count"` // how many regions were followed and hidden; 1 for what concerns the whole file
 }
 

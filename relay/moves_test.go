@@ -196,7 +196,7 @@ func TestNoReleaseWithoutGrant(t *testing.T) {
 		dice := rand.New(rand.NewPCG(uint64(seed), 1))
 		q, clip, d := asked()
 		q.Claims.Onward.Federal = dice.IntN(2) == 0
-		need := QuorumOf(q, d, Camera{Interior: dice.IntN(3) == 0})
+		need := QuorumOf(q, d, Camera{Interior: dice.IntN(3) == 0}, 0)
 		rel, _, err := PrepareRelease("r1", q, clip, d, "m1", start)
 		if err != nil {
 			t.Fatal(err)
@@ -295,9 +295,13 @@ func TestQuorum(t *testing.T) {
 		q, _, d := asked()
 		var c Camera
 		tt.change(&q, &d, &c)
-		if diff := cmp.Diff(tt.want, QuorumOf(q, d, c)); diff != "" {
+		if diff := cmp.Diff(tt.want, QuorumOf(q, d, c, 0)); diff != "" {
 			t.Errorf("%s: %s", tt.name, diff)
 		}
+	}
+	q, _, d := asked()
+	if diff := cmp.Diff(&GrantQuorum{2, []Sensitivity{SensitiveUnredacted}}, QuorumOf(q, d, Camera{}, 1)); diff != "" {
+		t.Errorf("something left visible: %s", diff)
 	}
 	if quorum(Claims{}, time.Minute, true, 0, false, 0) == nil || quorum(Claims{}, time.Minute, false, 1, false, 0) == nil {
 		t.Error("sound or something unhidden needs no second signature")

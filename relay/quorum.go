@@ -42,10 +42,10 @@ type Signer struct {
 	Looked bool   // said that they looked at the doubtful moments
 }
 
-// QuorumOf says which quorum a grant of draft d to request r needs, or nil when one passkey is
-// enough.
-func QuorumOf(r Request, d Draft, c Camera) *GrantQuorum {
-	return quorum(r.Claims, d.To.Sub(d.From), false, 0, c.Interior, r.Verdict.Quorum)
+// QuorumOf says which quorum a grant of draft d to request r needs when its copies leave so many
+// things visible, or nil when one passkey is enough.
+func QuorumOf(r Request, d Draft, c Camera, exceptions int) *GrantQuorum {
+	return quorum(r.Claims, d.To.Sub(d.From), false, exceptions, c.Interior, r.Verdict.Quorum)
 }
 
 func quorum(c Claims, window time.Duration, sound bool, exceptions int, interior bool, byRule int) *GrantQuorum {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -160,10 +161,11 @@ type Summary struct {
 	FPS        float64            `json:"fps"`
 	Width      int                `json:"width"`
 	Height     int                `json:"height"`
-	Tracks     map[string]int     `json:"tracks"`          // by kind: face, plate, edit, mask
-	Masks      []Mask             `json:"masks,omitempty"` // of the camera, as they were when the copies were made
-	MaskSet    int                `json:"mask_set"`        // [Camera.MaskVersion] at that time
-	Spans      []TrackSpan        `json:"spans,omitempty"` // at most [MaxSpans] of the tracks, those that are least certain
+	Tracks     map[string]int     `json:"tracks"`               // by kind: face, plate, edit, mask; uncovered
+	Masks      []Mask             `json:"masks,omitempty"`      // of the camera, as they were when the copies were made
+	MaskSet    int                `json:"mask_set"`             // [Camera.MaskVersion] at that time
+	Spans      []TrackSpan        `json:"spans,omitempty"`      // at most [MaxSpans] of the tracks, those that are least certain
+	Exceptions []Exception        `json:"exceptions,omitempty"` // what is left visible
 	Findings   []Doubt            `json:"findings"`
 	Gates      []Gate             `json:"gates"`
 	Detectors  []Tool             `json:"detectors"`
@@ -183,6 +185,10 @@ type TrackSpan struct {
 	From float64 `json:"from"` // seconds from the start of the release copy
 	To   float64 `json:"to"`
 	Sure string  `json:"sure"` // "clear", "fair" or "faint"; empty where a person drew it
+	// Of what the detectors found:
+	ID   string    `json:"id,omitempty"`   // in this round
+	Keys []EditKey `json:"keys,omitempty"` // some places, from the first to the last; none when it was never in the picture
+	Open bool      `json:"open,omitempty"` // it is left visible
 }
 
 // Doubt is a moment at which the redactor was unsure.
@@ -214,6 +220,9 @@ func PrepareRelease(id string, r Request, c Clip, d Draft, member string, now ti
 	}
 	if err := d.Check(r, c, now); err != nil {
 		return Release{}, Event{}, err
+	}
+	if edits, err := decodeEdits(d.Edits); err != nil || slices.ContainsFunc(edits, Edit.excepts) {
+		return Release{}, Event{}, errors.Join(err, Invalid("edits", "Nothing can be uncovered before the first copies were made and looked at."))
 	}
 	rel := Release{ID: id, RequestID: r.ID, ClipID: c.ID, Draft: d, State: ReleaseIsPreparing, Round: 1, PreparedBy: member, CreatedAt: now, UpdatedAt: now}
 	for _, x := range d.Recipients {
@@ -250,9 +259,13 @@ func (rel *Release) Prepared(round int, copies []Copy, proxy string, proxyBytes 
 	rel.State, rel.Copies, rel.Proxy, rel.ProxyBytes, rel.Summary, rel.Progress, rel.Failure, rel.UpdatedAt =
 		ReleaseInReview, copies, proxy, proxyBytes, raw, 100, "", now
 	rel.NeedsLook = len(s.Findings) > 0 || slices.ContainsFunc(s.Gates, func(g Gate) bool { return !g.OK })
-	return Event{Kind: ReleasePrepared, Subject: rel.ID, Actor: "relay", At: now, Data: Data{
+	e := Event{Kind: ReleasePrepared, Subject: rel.ID, Actor: "relay", At: now, Data: Data{
 		"round": round, "outputs": sums, "findings": len(s.Findings), "frames": s.Frames, "source": s.SourceSHA,
-	}}, nil
+	}}
+	if n := len(s.Exceptions); n > 0 {
+		e.Data["uncovered"] = n
+	}
+	return e, nil
 }
 
 // Fail records that preparing failed, with a reason for the home.
@@ -285,9 +298,15 @@ func (rel *Release) Edit(r Request, c Clip, d Draft, member string, now time.Tim
 	for _, x := range d.Recipients {
 		rel.Copies = append(rel.Copies, Copy{ID: "r" + NewID(), ReleaseID: rel.ID, Recipient: x})
 	}
-	return Event{Kind: ReleaseEdited, Subject: rel.ID, Actor: member, At: now, Data: Data{
+	e := Event{Kind: ReleaseEdited, Subject: rel.ID, Actor: member, At: now, Data: Data{
 		"round": rel.Round, "from": Stamp(d.From), "to": Stamp(d.To),
-	}}, nil
+	}}
+	if edits, err := decodeEdits(d.Edits); err != nil {
+		return Event{}, err
+	} else if n := len(slices.DeleteFunc(edits, func(x Edit) bool { return !x.excepts() })); n > 0 {
+		e.Data["to_uncover"] = n
+	}
+	return e, nil
 }
 
 // Discard gives rel up before it was signed.
@@ -335,6 +354,9 @@ func (rel *Release) Sign(r Request, g Grant, canonical []byte, need *GrantQuorum
 		"grant": g.GrantID, "grant_sha256": GrantHash(canonical), "request_sha256": r.SHA256, "looked": last.Looked,
 	}}
 	rel.UpdatedAt = now
+	if n := len(g.Redaction.Exceptions); n > 0 {
+		e.Data["uncovered"] = n
+	}
 	if need != nil {
 		e.Data["signers"] = signersData(by)
 	}

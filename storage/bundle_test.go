@@ -231,7 +231,9 @@ func (h *home) lyingManifests(c *corpus, releaseID string, rep relay.BundleRepor
 		"recipe":          func(m *relay.Manifest) { m.Redaction.Profile = "nothing-v1" },
 		"masks":           func(m *relay.Manifest) { m.Redaction.StaticMasks = "x" },
 		"boxes":           func(m *relay.Manifest) { m.Redaction.ManualBoxes = "x" },
-		"exceptions":      func(m *relay.Manifest) { m.Redaction.Exceptions = []string{"face-1"} },
+		"exceptions": func(m *relay.Manifest) {
+			m.Redaction.Exceptions = []relay.Exception{{Kind: "face", ToMS: 1, Reason: "a poster on the wall", By: "m"}}
+		},
 		"check":           func(m *relay.Manifest) { m.Gates = []relay.Gate{{Name: "frames"}} },
 		"log":             func(m *relay.Manifest) { m.Log.Origin = "other.example/audit" },
 		"place":           func(m *relay.Manifest) { m.Log.Index++ },

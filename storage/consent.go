@@ -92,7 +92,22 @@ func (tx *Tx) signers(s Signing) (by []relay.Signer, err error) {
 // quorum is what the home needs for a grant of rel at this moment, and the camera it was made with.
 func (tx *Tx) quorum(rel relay.Release, q relay.Request) (*relay.GrantQuorum, relay.Camera, error) {
 	camera, err := get(tx.ctx, tx, scanCamera, "SELECT "+cameraColumns+" FROM cameras WHERE id = (SELECT camera_id FROM clips WHERE id = $1)", rel.ClipID)
-	return relay.QuorumOf(q, rel.Draft, camera), camera, err
+	if err != nil {
+		return nil, camera, err
+	}
+	open, err := rel.Exceptions()
+	return relay.QuorumOf(q, rel.Draft, camera, len(open)), camera, err
+}
+
+// approvers is how many members of the home may sign.
+func (tx *Tx) approvers() (n int, err error) {
+	members, err := list(tx.ctx, tx, scanMember, "SELECT "+memberColumns+" FROM members WHERE removed_at = 0")
+	for _, m := range members {
+		if m.Role.CanSign() {
+			n++
+		}
+	}
+	return n, err
 }
 
 // approve keeps a signature that is not the last: of two

@@ -101,7 +101,8 @@ type home struct {
 	clip   relay.Clip
 	member relay.Member
 	pass   passkey
-	search *Search // that the worker's next rounds keep
+	search *Search           // that the worker's next rounds keep
+	open   []relay.Exception // that they leave visible
 }
 
 var testSite = relay.NewSite("relay.example", "", true)
@@ -261,7 +262,7 @@ func (h *home) works(id string) relay.Release {
 	}
 	_, err = h.Keys.New(h.ctx(), ProxyKey(rel.ID, rel.Round), rel.ID)
 	h.ok(err)
-	h.ok(h.DB.Prepared(h.ctx(), rel.ID, rel.Round, rel.Copies, "o"+relay.NewID(), 4096, relay.Summary{Frames: 1500, FPS: 30, SourceSHA: hexSum("source"), Masks: h.camera.Masks}, h.search, h.now))
+	h.ok(h.DB.Prepared(h.ctx(), rel.ID, rel.Round, rel.Copies, "o"+relay.NewID(), 4096, relay.Summary{Frames: 1500, FPS: 30, SourceSHA: hexSum("source"), Masks: h.camera.Masks, Exceptions: h.open}, h.search, h.now))
 	rel, err = h.DB.Release(h.ctx(), rel.ID)
 	h.ok(err)
 	return rel

@@ -147,6 +147,13 @@ func (db *DB) EditRelease(ctx context.Context, id string, d relay.Draft, member 
 		if err != nil {
 			return relay.Event{}, err
 		}
+		able, err := tx.approvers()
+		if err != nil {
+			return relay.Event{}, err
+		}
+		if err := d.Approvers(able); err != nil {
+			return relay.Event{}, err
+		}
 		return rel.Edit(q, c, d, member, now)
 	}, func(tx *Tx, from, rel relay.Release) error {
 		if err := tx.enqueue(DisposeJob(Remains(from))); err != nil {

@@ -253,6 +253,8 @@ type Release struct {
 	Edits        string // what was drawn, as JSON; empty where nothing can be drawn
 	CameraID     string
 	Masked       bool    // the copy shows what a mask of the camera hides by now
+	Able         int    // members who may sign; set where something can be drawn
+	Uncovered    []Uncovered
 	Closed       bool    // the request cannot be answered any more
 	Quorum       *Quorum // nil when one signature is enough
 	NotBefore    string  // until when and why nothing can be approved; empty otherwise
@@ -288,6 +290,7 @@ type Receipt struct {
 	Download        bool
 	Style           string
 	Drawn           int // regions that a person drew
+	Uncovered       []Uncovered
 	Use, Keeps      string
 	Onward          []string
 	SignedBy, Words string
@@ -333,7 +336,8 @@ type Summary struct {
 	Frames, Width, Height int
 	FPS                   float64
 	Length                time.Duration
-	Faces, Plates, Areas  int // tracks
+	Faces, Plates, Areas  int // tracks that are hidden
+	Uncovered             int // tracks that are left visible
 	Passed                int // checks
 	Failed                []FailedCheck
 	Doubts                []Moment
@@ -358,6 +362,16 @@ type Lane struct {
 	Name, Sure string
 	From, To   float64
 	Doubts     []float64
+	Track      string // id of what the detectors found; empty for what cannot be uncovered
+	Places     string // where it was, as JSON
+	Open       bool   // it is left visible
+}
+
+// Uncovered is something that was found and is left visible.
+type Uncovered struct {
+	What       string // "Face", "Plate"
+	From, To   float64
+	Reason, By string
 }
 
 // FailedCheck is a check that a release copy did not pass.

@@ -46,11 +46,13 @@ func homeSamples() map[string][]any {
 	review := Release{
 		Layout: l, ReleaseRow: row, Request: card, Phase: "review", Zone: "UTC", Style: "blur", MaxViews: 5, LeaseEnds: at, Keeps: "30 days", Onward: []string{"To nobody."}, Form: form, NeedsLook: true,
 		Copies:   []CopyView{{ID: "x1", Recipient: "Det. Miller", Address: "m@pd.example", Size: 5, SHA256: "ab", Video: "/v1"}, {ID: "x2", Recipient: "Lab", Video: "/v2"}},
-		Original: "/original", Summary: &Summary{Frames: 200, FPS: 25, Faces: 1, Plates: 2, Areas: 1, Masks: []string{"the window", "a <b>"}, Passed: 3, Doubts: []Moment{{At: 62.04, Kind: "A face", Why: "unsure"}}, Lanes: []Lane{{"Face 1", "seen clearly", 0.5, 3, []float64{1}}, {"Drawn by you 1", "as you drew it", 0, 8, nil}}, MoreLanes: 2},
+		Original: "/original", Summary: &Summary{Frames: 200, FPS: 25, Faces: 1, Plates: 2, Areas: 1, Masks: []string{"the window", "a <b>"}, Passed: 3, Doubts: []Moment{{At: 62.04, Kind: "A face", Why: "unsure"}}, Lanes: []Lane{{Name: "Face 1", Sure: "seen clearly", From: 0.5, To: 3, Doubts: []float64{1}, Track: "face-1", Places: "[]"}, {Name: "Face 2", Track: "face-2", Open: true}, {Name: "Drawn by you 1", Sure: "as you drew it", To: 8}}, MoreLanes: 2, Uncovered: 1},
+		Able: 2, Uncovered: []Uncovered{{"Face", 0.5, 3, "A poster on <the> wall.", "Ada"}},
 		Edits:   `[{"kind":"area","points":[]}]`,
 		CanSign: true, CanEdit: true, CanDiscard: true, CanPreview: true, Compulsory: true, Log: []LogLine{{At: at, Words: "Something.", Link: "/clips"}, {At: at, Words: "More."}},
 	}
 	failing := review
+	failing.Able, failing.Uncovered = 1, nil
 	failing.CanSign, failing.Summary = false, &Summary{Failed: []FailedCheck{{"metadata", "names a device"}}}
 	closed := review
 	closed.CanSign, closed.Closed, closed.Form = false, true, nil
@@ -77,7 +79,7 @@ func homeSamples() map[string][]any {
 		},
 		"receipt": {
 			Receipt{Layout: l, ReleaseRow: row, Copies: review.Copies, Granted: at, Until: at, MaxViews: 1, Use: "case 1 only", Keeps: "30 days", SignedBy: "Ada", Words: "a b c d", GrantID: "g1", GrantHash: "ab", LogIndex: 7, EvidenceName: "e.zip"},
-			Receipt{Layout: l, ReleaseRow: row, Compelled: true, Download: true, Style: "solid", Drawn: 2, Granted: at, Until: at, Onward: []string{"To nobody."}},
+			Receipt{Layout: l, ReleaseRow: row, Compelled: true, Download: true, Style: "solid", Drawn: 2, Uncovered: review.Uncovered, Granted: at, Until: at, Onward: []string{"To nobody."}},
 		},
 		"clips": {Clips{Layout: l}, Clips{
 			Layout: l, Cameras: []CameraChoice{{"c1", "Front door", "UTC", true}}, Day: "2026-11-03", CanUpload: true, MaxUpload: 500 << 20,

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -155,7 +154,10 @@ func (w *Worker) prepare(ctx context.Context, rel relay.Release) (err error) {
 		}
 		return fmt.Errorf("%w (%s)", errGates, failedGates(report))
 	}
-	summary := summaryOf(report, rel, camera, w.Version)
+	summary, err := summaryOf(report, rel, camera, w.Version)
+	if err != nil {
+		return err
+	}
 	fault.Point("copies made")
 
 	made := made{worker: w, rel: rel}
@@ -237,12 +239,19 @@ func planOf(d relay.Draft, clip relay.Clip, camera relay.Camera) (redact.Plan, e
 	for _, m := range camera.Masks {
 		p.Masks = append(p.Masks, redact.Mask{Points: []redact.Point{{X: m.X, Y: m.Y}, {X: m.X + m.W, Y: m.Y}, {X: m.X + m.W, Y: m.Y + m.H}, {X: m.X, Y: m.Y + m.H}}})
 	}
-	if len(d.Edits) > 0 {
-		in := json.NewDecoder(bytes.NewReader(d.Edits))
-		in.DisallowUnknownFields()
-		if err := in.Decode(&p.Edits); err != nil {
-			return p, fmt.Errorf("%w: its edits cannot be read: %w", errPlan, err)
+	edits, err := relay.ParseEdits(d.Edits, d.To.Sub(d.From))
+	if err != nil {
+		return p, fmt.Errorf("%w: its edits cannot be read: %w", errPlan, err)
+	}
+	for _, e := range edits {
+		v := redact.Edit{Kind: redact.EditKind(e.Kind), Follow: e.Follow, Of: e.Of, Reason: e.Reason}
+		for _, k := range e.Keys {
+			v.Keys = append(v.Keys, redact.Key(k))
 		}
+		for _, x := range e.Points {
+			v.Points = append(v.Points, redact.Point(x))
+		}
+		p.Edits = append(p.Edits, v)
 	}
 	if err := p.Validate(); err != nil {
 		return p, fmt.Errorf("%w: %w", errPlan, err)
@@ -275,7 +284,7 @@ func failedGates(r redact.Report) string {
 }
 
 // summaryOf is what the record keeps of a report.
-func summaryOf(r redact.Report, rel relay.Release, camera relay.Camera, version string) relay.Summary {
+func summaryOf(r redact.Report, rel relay.Release, camera relay.Camera, version string) (relay.Summary, error) {
 	const stamp = "2006-01-02T15:04:05.000Z"
 	s := relay.Summary{
 		Frames: r.Frames, FPS: r.FPS, Width: r.Width, Height: r.Height, Tracks: map[string]int{}, SourceSHA: r.Mezzanine,
@@ -286,7 +295,23 @@ func summaryOf(r redact.Report, rel relay.Release, camera relay.Camera, version 
 		s.SourceTo = rel.Draft.From.Add(time.Duration(float64(r.Frames) / r.FPS * float64(time.Second))).UTC().Format(stamp)
 	}
 	for _, t := range r.Tracks {
+		if t.Exception != "" {
+			s.Tracks["uncovered"]++
+			continue
+		}
 		s.Tracks[t.Kind]++
+	}
+	edits, err := relay.ParseEdits(rel.Draft.Edits, rel.Draft.To.Sub(rel.Draft.From))
+	if err != nil {
+		return s, err
+	}
+	for _, x := range r.Exceptions {
+		if x.Edit < 0 || x.Edit >= len(edits) || edits[x.Edit].Kind != relay.EditException {
+			return s, fmt.Errorf("the engine left %s visible, which nobody asked for", x.Track)
+		}
+		s.Exceptions = append(s.Exceptions, relay.Exception{
+			Kind: x.Kind, FromMS: int64(math.Round(x.From * 1000)), ToMS: int64(math.Round(x.To * 1000)), Reason: edits[x.Edit].Reason, By: edits[x.Edit].By,
+		})
 	}
 	if n := len(camera.Masks); n > 0 {
 		s.Tracks["mask"] = n
@@ -311,7 +336,7 @@ func summaryOf(r redact.Report, rel relay.Release, camera relay.Camera, version 
 	for _, name := range slices.Sorted(maps.Keys(r.Tools)) {
 		s.Tools = append(s.Tools, relay.Tool{Name: name, Version: r.Tools[name]})
 	}
-	return s
+	return s, nil
 }
 
 // spansOf says when each track is hidden. Of more tracks than a summary holds, those that most
@@ -337,6 +362,7 @@ func spansOf(r redact.Report) []relay.TrackSpan {
 			default:
 				s.Sure = "faint"
 			}
+			s.ID, s.Open, s.Keys = t.ID, t.Exception != "", placesOf(t, r)
 		}
 		spans = append(spans, s)
 	}
@@ -345,6 +371,30 @@ func spansOf(r redact.Report) []relay.TrackSpan {
 	spans = spans[:min(len(spans), relay.MaxSpans)]
 	slices.SortStableFunc(spans, func(a, b relay.TrackSpan) int { return cmp.Compare(a.From, b.From) })
 	return spans
+}
+
+// places is how many places of a track a summary has.
+const places = 6
+
+// placesOf are some places of a track, from the first to the last picture in which it can be seen. Each
+// moment is the middle of its picture, so that rounding never means the one before.
+func placesOf(t redact.Track, r redact.Report) (keys []relay.EditKey) {
+	var seen []relay.EditKey
+	w, h := float64(r.Width), float64(r.Height)
+	share := func(v float64) float64 { return math.Round(v*1e5) / 1e5 }
+	for _, b := range t.Frames {
+		x0, y0, x1, y1 := max(0, b.X/w), max(0, b.Y/h), min(1, (b.X+b.W)/w), min(1, (b.Y+b.H)/h)
+		if !(x1-x0 >= 0.0021 && y1-y0 >= 0.0021) { // outside the picture, where nothing shows
+			continue
+		}
+		seen = append(seen, relay.EditKey{At: time.Duration((float64(b.I) + 0.5) / r.FPS * 1e9), X: share(x0), Y: share(y0), W: share(x1 - x0), H: share(y1 - y0)})
+	}
+	for i := range places {
+		if len(seen) > 0 {
+			keys = append(keys, seen[i*(len(seen)-1)/(places-1)])
+		}
+	}
+	return slices.CompactFunc(keys, func(a, b relay.EditKey) bool { return a.At == b.At })
 }
 
 // made is what one attempt put into the stores.

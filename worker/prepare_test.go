@@ -270,7 +270,7 @@ func TestSpans(t *testing.T) {
 	for _, want := range []relay.TrackSpan{
 		{Kind: "face", From: 0, To: 1, Sure: "clear"}, {Kind: "face", From: 19.9, To: 20, Sure: "faint"}, {Kind: "edit", From: 0.3, To: 0.4}, {Kind: "plate", From: 0.5, To: 0.6, Sure: "fair"},
 	} {
-		if !slices.Contains(spans, want) {
+		if !slices.ContainsFunc(spans, func(s relay.TrackSpan) bool { return reflect.DeepEqual(s, want) }) {
 			t.Errorf("%+v is not among the spans", want)
 		}
 	}

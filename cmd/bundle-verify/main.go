@@ -32,6 +32,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 const names = "README.txt agency-key.jwk authenticatorData clientDataJSON credential_pubkey.cose grant-entry.json grant.json grant.tlog-proof keys.json request.jws signature"
@@ -126,8 +127,14 @@ func verify(path string) (said string, err error) {
 			From, To time.Time
 			Audio    bool
 		}
-		Redaction struct{ Exceptions []string }
-		Quorum    *struct {
+		Redaction struct {
+			Exceptions []struct {
+				Kind, Reason, By string
+				From             int64 `json:"from_ms"`
+				To               int64 `json:"to_ms"`
+			}
+		}
+		Quorum *struct {
 			Needed int
 			Why    []string
 		}
@@ -142,6 +149,11 @@ func verify(path string) (said string, err error) {
 	for why, holds := range map[string]bool{"sound": grant.Scope.Audio, "long": grant.Scope.To.Sub(grant.Scope.From) > 15*time.Minute, "exigent": asked.Lane == "exigent",
 		"federal": asked.Onward.Federal, "unredacted": len(grant.Redaction.Exceptions) > 0} {
 		must(!holds || grant.Quorum != nil && slices.Contains(grant.Quorum.Why, why), "the grant does not say that several have to sign it (%s)", why)
+	}
+	for _, x := range grant.Redaction.Exceptions {
+		n := utf8.RuneCountInString(x.Reason)
+		must((x.Kind == "face" || x.Kind == "plate") && x.By != "" && n >= 15 && n <= 200 && 0 <= x.From && x.From < x.To &&
+			x.From <= grant.Scope.To.Sub(grant.Scope.From).Milliseconds(), "the grant leaves something visible without saying what, why, or by whom")
 	}
 	for n := 1; n <= 5; n++ {
 		part := func(name string) []byte {
@@ -222,7 +234,11 @@ func verify(path string) (said string, err error) {
 		"window.asked.from": stamp(asked.Scope.From), "window.asked.to": stamp(asked.Scope.To),
 		"log.origin": keys.Relay + "/audit", "log.index": float64(entry.Index), "log.size": float64(entry.Index + 1),
 	})
-	return fmt.Sprintf("ok: grant %s to %s; agency key %s, relay key %s, log key %s", grant.GrantID, asked.Iss, agencyKey.kid, relayKey.kid, keys.Audit), nil
+	visible := ""
+	for _, x := range grant.Redaction.Exceptions {
+		visible += fmt.Sprintf("; left visible: a %s, since: %s", x.Kind, x.Reason)
+	}
+	return fmt.Sprintf("ok: grant %s to %s; agency key %s, relay key %s, log key %s", grant.GrantID, asked.Iss, agencyKey.kid, relayKey.kid, keys.Audit) + visible, nil
 }
 
 // tree is a JSON object.

@@ -286,13 +286,17 @@ func printBundle(w io.Writer, r relay.BundleReport) error {
 		manifests = fmt.Sprintf("signed, for every file: %d pictures, %s, %d checks passed, %d parts of what was asked for left out",
 			m.Output.Frames, clean(m.Redaction.Profile), len(m.Gates), len(m.Window.Gaps))
 	}
+	visible := ""
+	for _, x := range r.Uncovered {
+		visible += fmt.Sprintf("\n  visible    a %s from %.1f to %.1f s, since: %s (member %s)", clean(x.Kind), float64(x.FromMS)/1000, float64(x.ToMS)/1000, clean(x.Reason), clean(x.By))
+	}
 	_, err = fmt.Fprintf(w, `ok: the bundle holds
   agency     %s, case %s, purpose %s
   granted    %s by member %s of %s
   footage    %s from %s to %s
   until      %s, %s
   files      %s
-  manifests  %s
+  manifests  %s%s
   in the log as entry %d of %d, at %s
   grant      %s
 It rests on these keys; compare them with what the parties published:
@@ -301,7 +305,7 @@ It rests on these keys; compare them with what the parties published:
   relay      %s
   log        %s
 `, clean(r.Agency), clean(r.Case), clean(r.Purpose), r.DecidedAt, clean(strings.Join(r.Signers, " and ")), clean(r.Relay), clean(r.Scope.Camera), r.Scope.From, r.Scope.To,
-		clean(r.Access.Expires), views, strings.Join(r.Files, "\n             "), manifests, r.LogIndex, r.LogSize, r.LoggedAt, r.GrantHash, r.AgencyKID, words, r.RelayKID, clean(r.AuditKey))
+		clean(r.Access.Expires), views, strings.Join(r.Files, "\n             "), manifests, visible, r.LogIndex, r.LogSize, r.LoggedAt, r.GrantHash, r.AgencyKID, words, r.RelayKID, clean(r.AuditKey))
 	return err
 }
 

@@ -267,7 +267,9 @@ func (r Report) making(s sheet) {
 		edits = append(edits, edit(e))
 	}
 	s.fact("Changes", strings.Join(edits, "; "))
-	s.fact("Left unhidden", strings.Join(m.Redaction.Exceptions, "; "))
+	for _, x := range m.Redaction.Exceptions {
+		s.fact("Left visible", exception(x))
+	}
 	s.fact("Pictures", fmt.Sprintf("%d, %g a second", m.Frames, m.FPS))
 	s.digest("Plan, SHA-256", m.Redaction.PlanSHA256)
 	for _, d := range m.Detectors {

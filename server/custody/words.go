@@ -45,17 +45,17 @@ func what(e relay.Event) string {
 	case relay.ReleasePreparing:
 		return "A release was begun"
 	case relay.ReleasePrepared:
-		return fmt.Sprintf("The footage was redacted, and the release copies were made and sealed (%.0f pictures)", number("frames"))
+		return fmt.Sprintf("The footage was redacted, and the release copies were made and sealed (%.0f pictures)", number("frames")) + uncovered(number("uncovered"))
 	case relay.ReleaseFailed:
 		return "The release copies could not be made"
 	case relay.ReleaseEdited:
-		return "The release was changed, to be made anew; the copies of before were destroyed"
+		return "The release was changed, to be made anew; the copies of before were destroyed" + asked(number("to_uncover"))
 	case relay.ReleaseDiscarded:
 		return "The release was given up before it was signed"
 	case relay.ReleaseApproved:
-		return "A passkey signed the grant; others had to sign it as well"
+		return "A passkey signed the grant; others had to sign it as well" + uncovered(number("uncovered"))
 	case relay.ReleaseGranted:
-		return "A passkey signed the grant, and access began"
+		return "A passkey signed the grant, and access began" + uncovered(number("uncovered"))
 	case relay.ReleaseRevoked:
 		return "Access was revoked"
 	case relay.ReleaseExpired:
@@ -92,6 +92,27 @@ func what(e relay.Event) string {
 	default:
 		return strings.ReplaceAll(string(e.Kind), ".", " ")
 	}
+}
+
+// uncovered says how many things are left visible that would be hidden else, or nothing.
+func uncovered(n float64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; left visible on purpose: %.0f", n)
+}
+
+// asked says how many things were to be left visible, or nothing.
+func asked(n float64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; to be left visible: %.0f", n)
+}
+
+// exception puts what is left visible into words.
+func exception(x relay.Exception) string {
+	return fmt.Sprintf("a %s from %.1f to %.1f seconds: %s (member %s)", x.Kind, float64(x.FromMS)/1000, float64(x.ToMS)/1000, x.Reason, x.By)
 }
 
 // mail says what a mail was about.
@@ -146,6 +167,8 @@ func edit(e relay.ManifestEdit) string {
 		return hidden("fixed area")
 	case "manual", "edit":
 		return hidden("region marked by hand")
+	case "uncovered":
+		return fmt.Sprintf("left visible: %d", e.Count)
 	case "face", "plate":
 		return hidden(e.Kind)
 	}

@@ -176,17 +176,17 @@ func say(e event, names map[string]string) (words, link string) {
 	case relay.ReleasePreparing:
 		return who + " began to prepare a release.", release
 	case relay.ReleasePrepared:
-		return "A release copy is ready to be looked at.", release
+		return "A release copy is ready to be looked at" + leaving(e) + ".", release
 	case relay.ReleaseFailed:
 		return "A release copy could not be made.", release
 	case relay.ReleaseEdited:
-		return who + " changed a release; it is prepared anew.", release
+		return who + " changed a release" + toLeave(e) + "; it is prepared anew.", release
 	case relay.ReleaseDiscarded:
 		return who + " discarded a release.", release
 	case relay.ReleaseApproved:
-		return who + " signed a release that other members have to sign as well.", release
+		return who + " signed a release" + leaving(e) + " that other members have to sign as well.", release
 	case relay.ReleaseGranted:
-		return who + " approved a release with a passkey.", release
+		return who + " approved a release" + leaving(e) + " with a passkey.", release
 	case relay.ReleaseRevoked:
 		return who + " revoked a release.", release
 	case relay.ReleaseExpired:

@@ -151,6 +151,10 @@ func (s *Server) grant(ctx context.Context, rel relay.Release, q relay.Request, 
 	if err != nil {
 		return g, err
 	}
+	open, err := rel.Exceptions()
+	if err != nil {
+		return g, err
+	}
 	now := s.now()
 	g = relay.Grant{
 		V: 1, Nonce: newToken(), Relay: s.site.Name, GrantID: relay.NewID(),
@@ -162,12 +166,12 @@ func (s *Server) grant(ctx context.Context, rel relay.Release, q relay.Request, 
 			Narrowed: rel.Draft.From.After(q.Claims.Scope.From) || rel.Draft.To.Before(q.Claims.Scope.To),
 		},
 		Source:    relay.GrantSource{Commit: commit(salt, clip.SHA256)},
-		Redaction: relay.GrantRedaction{Profile: "faces+plates-" + string(rel.Draft.Style) + "-v1", Exceptions: []string{}},
+		Redaction: relay.GrantRedaction{Profile: "faces+plates-" + string(rel.Draft.Style) + "-v1", Exceptions: append([]relay.Exception{}, open...)},
 		Access:    relay.GrantAccess{NotBefore: relay.Stamp(now), Expires: relay.Stamp(rel.Draft.Expires), MaxViews: rel.Draft.MaxViews, Download: rel.Draft.Download},
 		Conditions: relay.GrantConditions{
 			Use: "case " + q.Claims.Case.Ref + " only", Onward: q.Claims.Onward.Policy, RetainDays: q.Claims.Retention.Days, DestroyAttest: true,
 		},
-		Quorum: relay.QuorumOf(q, rel.Draft, camera),
+		Quorum: relay.QuorumOf(q, rel.Draft, camera, len(open)),
 		UI:     relay.GrantUI{Template: "release", Lang: "en", App: s.version},
 	}
 	g.Type, g.Basis, g.Order = q.Claims.LegalBasis.Record()

@@ -58,7 +58,14 @@ func (s *Server) Receipt(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	p.Drawn = len(edits)
+	for _, e := range edits {
+		if e.Kind != relay.EditException {
+			p.Drawn++
+		}
+	}
+	if p.Uncovered, err = s.uncovered(ctx, g.Redaction.Exceptions); err != nil {
+		return err
+	}
 	for _, copy := range rel.Copies {
 		p.Copies = append(p.Copies, templates.CopyView{ID: copy.ID, Recipient: recipientName(copy.Recipient), Address: recipientAddress(copy.Recipient), Size: copy.Bytes, SHA256: copy.SHA256})
 	}

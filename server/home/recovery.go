@@ -241,11 +241,17 @@ func (s *Server) quorum(ctx context.Context, rel relay.Release, need *relay.Gran
 			return nil, err
 		}
 	}
+	q.Able, err = s.able(ctx)
+	return q, err
+}
+
+// able is how many members may sign.
+func (s *Server) able(ctx context.Context) (n int, err error) {
 	members, err := s.db.Members(ctx)
 	for _, m := range members {
 		if m.Role.CanSign() {
-			q.Able++
+			n++
 		}
 	}
-	return q, err
+	return n, err
 }

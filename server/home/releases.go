@@ -227,7 +227,14 @@ func (s *Server) Release(c *gin.Context) error {
 		if p.NotBefore, err = s.frozen(ctx); err != nil {
 			return err
 		}
-		if p.Quorum, err = s.quorum(ctx, rel, relay.QuorumOf(q, rel.Draft, camera), member(c).ID, zone); err != nil {
+		open, err := rel.Exceptions()
+		if err != nil {
+			return err
+		}
+		if p.Uncovered, err = s.uncovered(ctx, open); err != nil {
+			return err
+		}
+		if p.Quorum, err = s.quorum(ctx, rel, relay.QuorumOf(q, rel.Draft, camera, len(open)), member(c).ID, zone); err != nil {
 			return err
 		}
 	}
@@ -239,6 +246,9 @@ func (s *Server) Release(c *gin.Context) error {
 		p.Scripts = append(p.Scripts, "compare.js")
 	}
 	if p.CanEdit && rel.State == relay.ReleaseInReview {
+		if p.Able, err = s.able(ctx); err != nil {
+			return err
+		}
 		p.Edits, p.Scripts = "[]", append(p.Scripts, "draw.js", "editor.js")
 		if len(rel.Draft.Edits) > 0 {
 			p.Edits = string(rel.Draft.Edits)
@@ -317,7 +327,7 @@ func summary(rel relay.Release) (*templates.Summary, error) {
 	}
 	out := &templates.Summary{
 		Frames: v.Frames, FPS: v.FPS, Width: v.Width, Height: v.Height, Length: rel.Draft.To.Sub(rel.Draft.From),
-		Faces: v.Tracks["face"], Plates: v.Tracks["plate"], Areas: v.Tracks["mask"] + v.Tracks["manual"] + v.Tracks["edit"],
+		Uncovered: v.Tracks["uncovered"], Faces: v.Tracks["face"], Plates: v.Tracks["plate"], Areas: v.Tracks["mask"] + v.Tracks["manual"] + v.Tracks["edit"],
 	}
 	for _, g := range v.Gates {
 		if g.OK {
@@ -335,7 +345,14 @@ func summary(rel relay.Release) (*templates.Summary, error) {
 	count := map[string]int{}
 	for _, t := range v.Spans {
 		count[t.Kind]++
-		lane := templates.Lane{Name: fmt.Sprintf("%s %d", laneName(t.Kind), count[t.Kind]), From: t.From, To: t.To, Sure: sureWords[t.Sure]}
+		lane := templates.Lane{Name: fmt.Sprintf("%s %d", laneName(t.Kind), count[t.Kind]), From: t.From, To: t.To, Sure: sureWords[t.Sure], Open: t.Open}
+		if len(t.Keys) > 0 {
+			places, err := json.Marshal(t.Keys)
+			if err != nil {
+				return nil, err
+			}
+			lane.Track, lane.Places = t.ID, string(places)
+		}
 		for _, d := range v.Findings {
 			if d.Kind == t.Kind && d.At >= t.From && d.At <= t.To {
 				lane.Doubts = append(lane.Doubts, d.At)
@@ -380,12 +397,15 @@ func doubtKind(kind string) string {
 }
 
 var doubtWords = map[string]string{
-	"weak":     "seen with little certainty",
-	"lost":     "lost sight of in the middle of the picture",
-	"visible":  "a second look may still see it",
-	"dark":     "too dark to be sure that nothing was missed",
-	"blurred":  "too blurred to be sure that nothing was missed",
-	"disagree": "one detector saw it, another did not",
+	"weak":      "seen with little certainty",
+	"lost":      "lost sight of in the middle of the picture",
+	"visible":   "a second look may still see it",
+	"dark":      "too dark to be sure that nothing was missed",
+	"blurred":   "too blurred to be sure that nothing was missed",
+	"disagree":  "one detector saw it, another did not",
+	"uncovered": "left visible; look that nothing else shows in its place",
+	"excepted":  "a second look sees something in what was left visible",
+	"unmatched": "what was to be left visible was not found again, so it is hidden",
 }
 
 // doubtWhy puts a finding's reason into words; a reason that is a sentence already stays.
@@ -453,6 +473,9 @@ func (s *Server) Edit(c *gin.Context) error {
 	}
 	if f.Edits == nil {
 		f.Edits = rel.Draft.Edits
+	}
+	if f.Edits, err = rel.Except(f.Edits, member(c).ID); err != nil {
+		return err
 	}
 	if err := d.Redraw(f.Edits, rel.Draft.From); err != nil {
 		return err

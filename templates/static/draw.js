@@ -7,6 +7,7 @@
 //   count(), rect(i) and place(i, r): how many, where (exact: false when it is a guess), and put elsewhere
 //   save() and restore(text): everything, as text
 //   look(i), label(i) and name(i): class names, what a screen reader says, a short name
+//   fixed(i): whether a box can be taken away and not be moved; may be left out
 //   draws(event): whether a drag beside every box draws one; press() and tap(was): pressed, and pressed without a drag
 //   drawn(r), moved(i, before), change(words, act), remove(i) and show(): what the page does after it
 cliplease.surface = (stages, keep) => {
@@ -20,6 +21,7 @@ cliplease.surface = (stages, keep) => {
 		el.style.width = 100 * r.w + "%";
 		el.style.height = 100 * r.h + "%";
 	};
+	const fixed = (i) => Boolean(keep.fixed && keep.fixed(i));
 	const self = { chosen: -1, layers: [] };
 
 	// within brings a rectangle into the picture, and to the least size.
@@ -51,7 +53,7 @@ cliplease.surface = (stages, keep) => {
 				const r = keep.rect(i), exact = r.exact !== false;
 				b.className = "region " + keep.look(i) + (i === self.chosen ? " chosen" : "") + (exact ? "" : " ghost");
 				b.hidden = !exact && i !== self.chosen;
-				b.setAttribute("aria-label", keep.label(i) + " Arrow keys move it, shift and arrow keys resize it, Delete takes it away.");
+				b.setAttribute("aria-label", keep.label(i) + (fixed(i) ? "" : " Arrow keys move it, shift and arrow keys resize it.") + " Delete takes it away.");
 				put(b, r);
 			}
 		}
@@ -87,7 +89,7 @@ cliplease.surface = (stages, keep) => {
 			}
 		});
 		layer.addEventListener("pointermove", (event) => {
-			if (!drag) return;
+			if (!drag || (drag.i >= 0 && fixed(drag.i))) return;
 			if (!drag.moved && Math.hypot(event.clientX - drag.px, event.clientY - drag.py) < 4) return;
 			drag.moved = true;
 			const p = at(layer, event), a = drag.from, dx = p.x - a.x, dy = p.y - a.y;
@@ -133,7 +135,7 @@ cliplease.surface = (stages, keep) => {
 				return keep.remove(i);
 			}
 			const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-			if (!way) return;
+			if (!way || fixed(i)) return;
 			event.preventDefault();
 			const r = keep.rect(i), step = 0.01;
 			keep.change(keep.name(i) + (event.shiftKey ? " is resized." : " is moved."), () => {

@@ -25,6 +25,10 @@
 	const frameOf = (key) => Math.floor(key.at_ns / 1e9 * fps + 1e-4);
 	const clock = (f) => Math.floor(f / fps / 60) + ":" + (f / fps % 60).toFixed(1).padStart(4, "0");
 	const kindOf = (e) => (e.kind !== "box" ? e.kind : e.follow ? "follow" : "stay");
+	// What is uncovered cannot be moved: it is where the software found it.
+	const fixed = (e) => e.kind === "exception";
+	const lanes = new Map([...document.querySelectorAll("[data-uncover]")].map((b) => [b.dataset.uncover, { name: b.dataset.of, keys: JSON.parse(b.dataset.places), button: b }]));
+	const keysOf = (e) => (e.track ? lanes.get(e.track).keys : e.keys);
 	const kinds = {
 		follow: "Hide it and follow it",
 		stay: "Hide it, held in place",
@@ -33,12 +37,13 @@
 	};
 
 	function rectOf(e) {
-		if (e.kind !== "box") {
+		if (!fixed(e) && e.kind !== "box") {
 			const xs = e.points.map((p) => p.x), ys = e.points.map((p) => p.y);
 			const x = Math.min(...xs), y = Math.min(...ys);
 			return { x, y, w: Math.max(...xs) - x, h: Math.max(...ys) - y, exact: true };
 		}
-		const f = frame(), at = moment(f), keys = e.keys;
+		const f = frame(), at = moment(f), keys = keysOf(e);
+		if (fixed(e) && (f < frameOf(keys[0]) || f > frameOf(keys[keys.length - 1]))) return { ...keys[0], exact: false };
 		const same = keys.find((k) => frameOf(k) === f);
 		if (same) return { ...same, exact: true };
 		const next = keys.findIndex((k) => k.at_ns > at);
@@ -118,7 +123,8 @@
 		restore: (text) => { edits = JSON.parse(text); },
 		look: (i) => kindOf(edits[i]),
 		name: (i) => "Region " + (i + 1),
-		label: (i) => "Region " + (i + 1) + ": " + kinds[kindOf(edits[i])] + ".",
+		label: (i) => "Region " + (i + 1) + ": " + (fixed(edits[i]) ? "Uncovered" : kinds[kindOf(edits[i])]) + ".",
+		fixed: (i) => fixed(edits[i]),
 		draws: (event) => wanted || event.pointerType !== "touch",
 		press(takes) {
 			const playing = !main.paused;
@@ -139,12 +145,54 @@
 	main.controls = false;
 	const { paint, button } = surface;
 
+	// uncovered is the line of something that is to be shown, with its reason.
+	function uncovered(e, i, name) {
+		const what = e.track ? lanes.get(e.track).name : e.of === "face" ? "Face" : "Plate", keys = keysOf(e);
+		name.className = "strong";
+		name.textContent = "Uncover " + what + ", " + clock(frameOf(keys[0])) + " to " + clock(frameOf(keys[keys.length - 1]) + 1);
+		const out = [name];
+		if (e.track) {
+			const label = document.createElement("label"), reason = document.createElement("input");
+			label.className = "wide";
+			label.textContent = "Why it need not be hidden ";
+			reason.type = "text";
+			reason.maxLength = 200;
+			reason.autocomplete = "off";
+			reason.value = e.reason;
+			reason.dataset.reason = "";
+			const weigh = () => reason.setCustomValidity(reason.value.trim().length < 15 ? "Say why in 15 characters or more, so that another member can follow." : "");
+			weigh();
+			reason.addEventListener("input", () => {
+				weigh();
+				e.reason = reason.value;
+				field.value = JSON.stringify(edits);
+			});
+			label.append(reason);
+			out.push(label);
+		} else {
+			const why = document.createElement("span");
+			why.textContent = "“" + e.reason + "”";
+			out.push(why);
+		}
+		out.push(button("Show", what, () => {
+			surface.chosen = i;
+			main.pause();
+			main.currentTime = keys[Math.floor(keys.length / 2)].at_ns / 1e9;
+			paint();
+		}), button("Hide again", what, () => remove(i)));
+		return out;
+	}
+
 	// show brings everything on the page up to what is drawn.
 	function show() {
 		const focused = list.contains(document.activeElement) ? [...list.querySelectorAll("button, select")].indexOf(document.activeElement) : -1;
 		list.replaceChildren(...edits.map((e, i) => {
 			const li = document.createElement("li"), name = document.createElement("span"), choice = document.createElement("select"), label = "Region " + (i + 1);
 			li.className = "row";
+			if (fixed(e)) {
+				li.append(...uncovered(e, i, name));
+				return li;
+			}
 			name.className = "strong";
 			name.textContent = label + (e.kind === "box" ? ", drawn at " + e.keys.map((k) => clock(frameOf(k))).join(", ") : "");
 			choice.setAttribute("aria-label", "What " + label.toLowerCase() + " does");
@@ -168,6 +216,7 @@
 		}
 		field.value = JSON.stringify(edits);
 		const unsent = field.value !== first;
+		for (const [track, lane] of lanes) lane.button.hidden = edits.some((e) => e.track === track);
 		again.hidden = !unsent;
 		undo.hidden = !history.length;
 		for (const el of document.querySelectorAll("[data-unsent]")) el.hidden = !unsent;
@@ -175,6 +224,17 @@
 		paint();
 	}
 
+	for (const [track, lane] of lanes) {
+		lane.button.addEventListener("click", () => {
+			change("Say why " + lane.name + " need not be hidden, and prepare again.", () => {
+				edits.push({ kind: "exception", track, reason: "" });
+				surface.chosen = edits.length - 1;
+			});
+			main.pause();
+			main.currentTime = lane.keys[Math.floor(lane.keys.length / 2)].at_ns / 1e9;
+			list.lastElementChild.querySelector("[data-reason]").focus();
+		});
+	}
 	drawing.addEventListener("click", () => {
 		want(!wanted);
 		if (wanted) {

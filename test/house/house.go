@@ -207,8 +207,12 @@ func (h *House) Work(releaseID string, change func(*relay.Summary)) relay.Releas
 	proxy, sealed := seal(key)
 	s := relay.Summary{
 		Frames: 200, FPS: 25, Width: 640, Height: 360, Tracks: map[string]int{"face": 2, "plate": 1},
-		Gates:     []relay.Gate{{Name: "streams", OK: true}, {Name: "metadata", OK: true}, {Name: "second look", OK: true}},
-		Spans:     []relay.TrackSpan{{Kind: "face", From: 0.4, To: 3.2, Sure: "faint"}, {Kind: "face", From: 2, To: 8, Sure: "clear"}, {Kind: "plate", From: 4, To: 6.5, Sure: "fair"}},
+		Gates: []relay.Gate{{Name: "streams", OK: true}, {Name: "metadata", OK: true}, {Name: "second look", OK: true}},
+		Spans: []relay.TrackSpan{
+			{Kind: "face", From: 0.4, To: 3.2, Sure: "faint", ID: "face-1", Keys: place(0.4, 3.2)},
+			{Kind: "face", From: 2, To: 8, Sure: "clear", ID: "face-2", Keys: place(2, 5.9)},
+			{Kind: "plate", From: 4, To: 6.5, Sure: "fair", ID: "plate-1", Keys: place(4, 5.9)},
+		},
 		Findings:  []relay.Doubt{{At: 2.4, Kind: "face", Why: "weak"}, {At: 6.08, Kind: "plate", Why: "lost"}},
 		Detectors: []relay.Tool{{Name: "faces", SHA256: strings.Repeat("a", 64)}}, Tools: []relay.Tool{{Name: "ffmpeg", Version: "test"}}, SourceSHA: strings.Repeat("b", 64),
 	}
@@ -222,6 +226,14 @@ func (h *House) Work(releaseID string, change func(*relay.Summary)) relay.Releas
 	}
 	h.ok(h.Store.DB.Prepared(ctx, rel.ID, rel.Round, copies, proxy, sealed.Bytes, s, nil, h.Now()))
 	return h.Release(releaseID)
+}
+
+// place is where something is that stays where it is, from one second to another.
+func place(from, to float64) []relay.EditKey {
+	at := func(seconds float64) relay.EditKey {
+		return relay.EditKey{At: time.Duration(seconds * float64(time.Second)), X: 0.1 + from/10, Y: 0.3, W: 0.1, H: 0.2}
+	}
+	return []relay.EditKey{at(from + 0.02), at(to - 0.02)}
 }
 
 // Release returns a release as it is now.

@@ -1,0 +1,44 @@
+package home
+
+import (
+	"context"
+	"fmt"
+
+	"cliplease/relay"
+	"cliplease/templates"
+)
+
+// uncovered says what copies leave visible, why, and who asked for it.
+func (s *Server) uncovered(ctx context.Context, all []relay.Exception) (out []templates.Uncovered, err error) {
+	for _, x := range all {
+		u := templates.Uncovered{What: laneName(x.Kind), From: float64(x.FromMS) / 1000, To: float64(x.ToMS) / 1000, Reason: x.Reason}
+		if u.By, err = s.memberName(ctx, x.By); err != nil {
+			return nil, err
+		}
+		out = append(out, u)
+	}
+	return out, nil
+}
+
+// leaving says how much an event leaves visible, or nothing.
+func leaving(e event) string {
+	if n, _ := e.Data["uncovered"].(float64); n > 0 {
+		return " with " + things(n) + " uncovered"
+	}
+	return ""
+}
+
+// toLeave says how much an event asks to leave visible, or nothing.
+func toLeave(e event) string {
+	if n, _ := e.Data["to_uncover"].(float64); n > 0 {
+		return " to uncover " + things(n)
+	}
+	return ""
+}
+
+func things(n float64) string {
+	if n == 1 {
+		return "1 thing"
+	}
+	return fmt.Sprintf("%.0f things", n)
+}
