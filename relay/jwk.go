@@ -164,7 +164,8 @@ func ParseJWKS(raw []byte) ([]PublicKey, error) {
 // inField names another field as the one that is wrong.
 func inField(field string, err error) error {
 	if invalid, ok := err.(*InvalidError); ok { //nolint:errorlint // made by our own caller, never wrapped
-		return &InvalidError{Field: field, Reason: invalid.Reason}
+		invalid.Field = field
+		return invalid
 	}
 	return err
 }

@@ -42,6 +42,8 @@ type Member struct {
 	Role      Role
 	CreatedAt time.Time
 	RemovedAt time.Time // zero while the member belongs to the home
+	Language  string    // of pages and mails, such as "nl"; empty: as the browser asks
+	Zone      string    // time zone of pages (IANA); empty: the home's
 }
 
 // Level is the level of government an agency belongs to.

@@ -20,6 +20,18 @@ var (
 type InvalidError struct {
 	Field  string // the claim or form field, dotted as in "scope.from"; empty when the whole is wrong
 	Reason string // a sentence for the person who sent it
+
+	format string // Reason before its values were put in
+	args   []any
+}
+
+// Say writes the reason with another way to fill a sentence than [fmt.Sprintf], such as one that
+// knows the sentence in another language.
+func (e *InvalidError) Say(fill func(sentence string, values ...any) string) string {
+	if e.format == "" {
+		return e.Reason
+	}
+	return fill(e.format, e.args...)
 }
 
 func (e *InvalidError) Error() string {
@@ -31,7 +43,7 @@ func (e *InvalidError) Error() string {
 
 // Invalid returns an [InvalidError] for field.
 func Invalid(field, format string, args ...any) error {
-	return &InvalidError{Field: field, Reason: fmt.Sprintf(format, args...)}
+	return &InvalidError{Field: field, Reason: fmt.Sprintf(format, args...), format: format, args: args}
 }
 
 // NewID returns a random identifier of 130 bits in lower-case base32. Identifiers are never

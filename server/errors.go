@@ -20,28 +20,28 @@ type handler func(*gin.Context) error
 // errSignedOut is the answer to a request that needs a signed-in member.
 var errSignedOut = errors.New("signed out")
 
-// status picks the status and the sentence for err. The sentences of [relay.InvalidError]
+// status picks the status and the sentence in l for err. The sentences of [relay.InvalidError]
 // are written for the person who asked; all others are chosen here.
-func status(err error) (code int, field, sentence string) {
+func status(l templates.Lang, err error) (code int, field, sentence string) {
 	var invalid *relay.InvalidError
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &invalid):
-		return http.StatusUnprocessableEntity, invalid.Field, invalid.Reason
+		return http.StatusUnprocessableEntity, invalid.Field, invalid.Say(l.T)
 	case errors.As(err, &large):
-		return http.StatusRequestEntityTooLarge, "", "This is larger than the relay takes."
+		return http.StatusRequestEntityTooLarge, "", l.T("This is larger than the relay takes.")
 	case errors.Is(err, errSignedOut):
-		return http.StatusUnauthorized, "", "Sign in first."
+		return http.StatusUnauthorized, "", l.T("Sign in first.")
 	case errors.Is(err, relay.ErrNotFound):
-		return http.StatusNotFound, "", "There is nothing here, or it is no longer available."
+		return http.StatusNotFound, "", l.T("There is nothing here, or it is no longer available.")
 	case errors.Is(err, relay.ErrConflict):
-		return http.StatusConflict, "", "Someone else changed this in the meantime. Load the page again and look."
+		return http.StatusConflict, "", l.T("Someone else changed this in the meantime. Load the page again and look.")
 	case errors.Is(err, relay.ErrState):
-		return http.StatusConflict, "", "This is not possible any more. Load the page again to see how things stand."
+		return http.StatusConflict, "", l.T("This is not possible any more. Load the page again to see how things stand.")
 	case errors.Is(err, relay.ErrPolicy):
-		return http.StatusForbidden, "", "You may not do this."
+		return http.StatusForbidden, "", l.T("You may not do this.")
 	}
-	return http.StatusInternalServerError, "", "Something went wrong on the relay. Nothing was changed. Try again, and look at the relay's log if it stays."
+	return http.StatusInternalServerError, "", l.T("Something went wrong on the relay. Nothing was changed. Try again, and look at the relay's log if it stays.")
 }
 
 // answer runs h and turns its error into a page or a document of JSON.
@@ -51,7 +51,8 @@ func (s *Server) answer(h handler) gin.HandlerFunc {
 		if err == nil {
 			return
 		}
-		code, field, sentence := status(err)
+		l := templates.Spoken(c.Request.Context())
+		code, field, sentence := status(l, err)
 		if code == http.StatusInternalServerError {
 			s.log.Error("request failed", "route", c.FullPath(), "method", c.Request.Method, "error", err)
 		}
@@ -65,7 +66,7 @@ func (s *Server) answer(h handler) gin.HandlerFunc {
 		if wantsPage(c.Request) {
 			c.Header("Content-Type", "text/html; charset=utf-8")
 			c.Status(code)
-			if err := templates.Render(c.Writer, "error", templates.ErrorPage{Code: code, Sentence: sentence}); err != nil {
+			if err := templates.Render(c.Writer, l, "error", templates.ErrorPage{Code: code, Sentence: sentence}); err != nil {
 				s.log.Error("error page failed", "error", err)
 			}
 			return

@@ -63,7 +63,7 @@ func (s *Server) shut(host string) gin.HandlerFunc {
 		}
 		c.Header("Content-Type", "text/html; charset=utf-8")
 		c.Status(http.StatusServiceUnavailable)
-		if err := templates.Render(c.Writer, "error", templates.ErrorPage{Code: http.StatusServiceUnavailable, Sentence: "The relay lets nobody in at the moment. Try again later."}); err != nil {
+		if err := templates.Render(c.Writer, templates.Spoken(c.Request.Context()), "error", templates.ErrorPage{Code: http.StatusServiceUnavailable, Sentence: templates.Spoken(c.Request.Context()).T("The relay lets nobody in at the moment. Try again later.")}); err != nil {
 			s.log.Error("error page failed", "error", err)
 		}
 		c.Abort()

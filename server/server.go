@@ -102,6 +102,7 @@ func (s *Server) homeHost() http.Handler {
 	manage := s.members(r, "manage", relay.Role.CanManage)
 	signedIn := s.members(r, "member", func(relay.Role) bool { return true })
 
+	anyone("POST", "/language", h.SetLanguage)
 	anyone("GET", "/join", h.Join)
 	anyone("POST", "/join/begin", h.JoinBegin)
 	anyone("POST", "/join/finish", h.JoinFinish)
@@ -170,6 +171,7 @@ func (s *Server) homeHost() http.Handler {
 	manage("POST", "/agencies/:id/status", h.SetAgencyStatus)
 	manage("POST", "/agencies/:id/keys/:kid/status", h.SetKeyStatus)
 	signedIn("GET", "/household", h.Household)
+	signedIn("POST", "/household/words", h.SetWords)
 	manage("POST", "/household/invite", h.Invite)
 	manage("POST", "/household/:id/remove", h.RemoveMember)
 	signedIn("POST", "/passkeys/begin", h.PasskeyBegin)
@@ -214,6 +216,7 @@ func (s *Server) viewHost() http.Handler {
 	anyone := func(method, path string, f handler) { s.route(r, "view", method, path, "anyone", s.answer(f)) }
 	link := func(method, path string, f handler) { s.route(r, "view", method, path, "link", s.answer(f)) }
 
+	anyone("POST", "/language", home.ChooseLanguage)
 	anyone("GET", "/r", v.Landing)
 	anyone("HEAD", "/r", v.Landing)
 	anyone("GET", "/static/*file", v.Static)
@@ -264,7 +267,11 @@ func (s *Server) router(host string, headers func(relay.Site) map[string]string)
 	}, gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, fault any) {
 		s.log.Error("handler panicked", "route", c.FullPath(), "fault", fault)
 		c.AbortWithStatus(http.StatusInternalServerError)
-	}), s.shut(host))
+	}))
+	if host != "api" { // what programs read stays in English
+		r.Use(home.Language)
+	}
+	r.Use(s.shut(host))
 	nothing := s.answer(func(*gin.Context) error { return relay.ErrNotFound })
 	r.NoRoute(nothing)
 	r.NoMethod(func(c *gin.Context) { c.AbortWithStatus(http.StatusMethodNotAllowed) })

@@ -55,16 +55,24 @@ type Ceremony struct {
 	ExpiresAt time.Time
 }
 
-const memberColumns = "id, name, email, role, created_at, removed_at"
+const memberColumns = "id, name, email, role, created_at, removed_at, language, zone"
 
 func scanMember(r scanner) (m relay.Member, err error) {
-	err = r.Scan(&m.ID, &m.Name, &m.Email, &m.Role, at{&m.CreatedAt}, at{&m.RemovedAt})
+	err = r.Scan(&m.ID, &m.Name, &m.Email, &m.Role, at{&m.CreatedAt}, at{&m.RemovedAt}, &m.Language, &m.Zone)
 	return m, err
 }
 
 // Members returns everyone who belongs to the home, in the order in which they joined.
 func (db *DB) Members(ctx context.Context) ([]relay.Member, error) {
 	return list(ctx, db.read, scanMember, "SELECT "+memberColumns+" FROM members WHERE removed_at = 0 ORDER BY created_at, id")
+}
+
+// SetMemberWords sets in which language and time zone a member reads pages and mails. It is a matter
+// of how things are shown, and no event.
+func (db *DB) SetMemberWords(ctx context.Context, id, language, zone string) error {
+	return db.update(ctx, func(tx *Tx) error {
+		return tx.exec("UPDATE members SET language = $1, zone = $2 WHERE id = $3 AND removed_at = 0", language, zone, id)
+	})
 }
 
 // Member returns one member who belongs to the home, or [relay.ErrNotFound].
@@ -143,7 +151,7 @@ func (db *DB) Join(ctx context.Context, invitationHash string, m relay.Member, c
 		if err := tx.execAny("DELETE FROM invitations WHERE invited_by = $1 AND token_hash <> $2", SetUp, invitationHash); err != nil {
 			return err
 		}
-		if err := tx.exec("INSERT INTO members ("+memberColumns+") VALUES ($1, $2, $3, $4, $5, 0)", m.ID, m.Name, m.Email, string(m.Role), ms(m.CreatedAt)); err != nil {
+		if err := tx.exec("INSERT INTO members ("+memberColumns+") VALUES ($1, $2, $3, $4, $5, 0, $6, $7)", m.ID, m.Name, m.Email, string(m.Role), ms(m.CreatedAt), m.Language, m.Zone); err != nil {
 			return err
 		}
 		if _, err := tx.append(relay.Event{Kind: relay.MemberJoined, Subject: m.ID, Actor: m.ID, At: now, Data: relay.Data{"role": string(m.Role)}}); err != nil {
@@ -255,11 +263,11 @@ func (tx *Tx) useCredential(c Credential, now time.Time) error {
 // expired, or the member was removed: [relay.ErrNotFound].
 func (db *DB) SessionMember(ctx context.Context, tokenHash string, idle time.Duration, now time.Time) (s Session, m relay.Member, err error) {
 	row := db.read.QueryRowContext(ctx, `SELECT s.token_hash, s.member_id, s.agent, s.created_at, s.seen_at, s.expires_at,
-		m.id, m.name, m.email, m.role, m.created_at, m.removed_at
+		m.id, m.name, m.email, m.role, m.created_at, m.removed_at, m.language, m.zone
 		FROM sessions s JOIN members m ON m.id = s.member_id
 		WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.seen_at > $3 AND m.removed_at = 0`, tokenHash, ms(now), ms(now.Add(-idle)))
 	err = noRows(row.Scan(&s.TokenHash, &s.MemberID, &s.Agent, at{&s.CreatedAt}, at{&s.SeenAt}, at{&s.ExpiresAt},
-		&m.ID, &m.Name, &m.Email, &m.Role, at{&m.CreatedAt}, at{&m.RemovedAt}))
+		&m.ID, &m.Name, &m.Email, &m.Role, at{&m.CreatedAt}, at{&m.RemovedAt}, &m.Language, &m.Zone))
 	return s, m, err
 }
 

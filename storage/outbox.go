@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,6 +35,17 @@ type Mail struct {
 // leaves a key that opens nothing, which the sweeper of orphans destroys.
 func (tx *Tx) queueMail(m Mail, now time.Time) error {
 	m.ID = "m" + relay.NewID()
+	language, err := tx.mailLanguage(m.Address)
+	if err != nil {
+		return err
+	}
+	if language != "" && m.Data["lang"] == "" {
+		m.Data = maps.Clone(m.Data)
+		if m.Data == nil {
+			m.Data = map[string]string{}
+		}
+		m.Data["lang"] = language
+	}
 	var sealed string
 	if m.Secret != "" {
 		var err error
@@ -90,6 +102,17 @@ func (tx *Tx) tellMembers(kind, requestID, releaseID string, now time.Time) erro
 // TellMembers queues a notice to the members about a request that has come.
 func (db *DB) TellMembers(ctx context.Context, kind, requestID string, now time.Time) error {
 	return db.update(ctx, func(tx *Tx) error { return tx.tellMembers(kind, requestID, "", now) })
+}
+
+// mailLanguage is the language of a mail: that of the member whose address it is, and for all others
+// that of the home, which is the one that its first homeowner chose.
+func (tx *Tx) mailLanguage(address string) (string, error) {
+	found, err := list(tx.ctx, tx, func(r scanner) (l string, err error) { err = r.Scan(&l); return },
+		"SELECT language FROM members WHERE removed_at = 0 ORDER BY CASE WHEN email = $1 THEN 0 WHEN role = 'homeowner' THEN 1 ELSE 2 END, created_at, id LIMIT 1", address)
+	if err != nil || len(found) == 0 {
+		return "", err
+	}
+	return found[0], nil
 }
 
 // tellRecipients queues a notice that the lease is over to the mailboxes that had it.

@@ -148,7 +148,7 @@ func (f DraftForm) Leases() []LeaseChoice {
 		if h > f.MaxHours {
 			continue
 		}
-		out = append(out, LeaseChoice{h, Span(time.Duration(h) * time.Hour), h == f.Hours})
+		out = append(out, LeaseChoice{h, time.Duration(h) * time.Hour, h == f.Hours})
 	}
 	return out
 }
@@ -156,7 +156,7 @@ func (f DraftForm) Leases() []LeaseChoice {
 // LeaseChoice is one choice for how long a lease runs.
 type LeaseChoice struct {
 	Hours  int
-	Words  string
+	Length time.Duration
 	Chosen bool
 }
 
@@ -252,8 +252,8 @@ type Release struct {
 	Form         *DraftForm
 	Edits        string // what was drawn, as JSON; empty where nothing can be drawn
 	CameraID     string
-	Masked       bool    // the copy shows what a mask of the camera hides by now
-	Able         int    // members who may sign; set where something can be drawn
+	Masked       bool // the copy shows what a mask of the camera hides by now
+	Able         int  // members who may sign; set where something can be drawn
 	Uncovered    []Uncovered
 	Closed       bool    // the request cannot be answered any more
 	Quorum       *Quorum // nil when one signature is enough
@@ -360,6 +360,7 @@ func (l Lane) Length() float64 { return math.Round((l.To-l.From)*1000) / 1000 }
 // Lane is one track of the timeline. Times are in seconds from the start.
 type Lane struct {
 	Name, Sure string
+	Number     int // among those of its kind
 	From, To   float64
 	Doubts     []float64
 	Track      string // id of what the detectors found; empty for what cannot be uncovered
@@ -573,6 +574,8 @@ type AgencyKey struct {
 // Household is the page of the members, and of one's own passkeys and browsers.
 type Household struct {
 	Layout
+	Zone     string // that the member chose; empty: none
+	HomeZone string
 	Members  []MemberRow
 	Roles    []RoleChoice
 	Passkeys []PasskeyRow

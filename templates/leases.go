@@ -7,19 +7,19 @@ import (
 )
 
 // Watched says how often the recipient of l watched.
-func (l Lease) Watched() string {
+func (l Lease) Watched(in Lang) string {
 	if l.ViewsUsed == 0 {
-		return "Not watched yet; " + Plural(l.MaxViews, "time") + " allowed"
+		return in.T("Not watched yet; %s allowed", in.Plural(l.MaxViews, "time"))
 	}
-	return fmt.Sprintf("Watched %d of %s", l.ViewsUsed, Plural(l.MaxViews, "time"))
+	return in.T("Watched %d of %s", l.ViewsUsed, in.Plural(l.MaxViews, "time"))
 }
 
 // Words says from when to when somebody watched, and how much was sent.
-func (v Viewing) Words() string {
+func (v Viewing) Words(in Lang) string {
 	if v.End.IsZero() {
-		return "Since " + When(v.Start) + ", " + Size(v.Bytes) + " sent; may be watching now"
+		return in.T("Since %s, %s sent; may be watching now", in.When(v.Start), Size(v.Bytes))
 	}
-	return When(v.Start) + " to " + v.End.Format("15:04:05") + ", " + Size(v.Bytes) + " sent"
+	return in.T("%s to %s, %s sent", in.When(v.Start), v.End.Format("15:04:05"), Size(v.Bytes))
 }
 
 // Mark is p's [LiveMark].

@@ -20,6 +20,7 @@ var mailFiles embed.FS
 
 // MailData fills a mail.
 type MailData struct {
+	Lang   Lang              // of the person who reads it; English when not known
 	Home   string            // origin of the homeowner's pages, such as "https://home.relay.example"
 	Values map[string]string // what the mail was queued with
 	Secret string            // the link or the code that the mail brings; empty for notices
@@ -33,7 +34,11 @@ func Mail(kind string, d MailData) (subject, text, htmlText string, err error) {
 	if err != nil {
 		return "", "", "", err
 	}
-	t, ok := set[kind]
+	l := d.Lang
+	if !l.Known() {
+		l = English
+	}
+	t, ok := set[l][kind]
 	if !ok {
 		return "", "", "", fmt.Errorf("there is no mail %q", kind)
 	}
@@ -59,7 +64,7 @@ func Mail(kind string, d MailData) (subject, text, htmlText string, err error) {
 	if err != nil {
 		return "", "", "", fmt.Errorf("mail %s: %w", kind, err)
 	}
-	return subject, mailText(blocks), mailHTML(subject, blocks), nil
+	return subject, mailText(blocks), mailHTML(l, subject, blocks), nil
 }
 
 // MailKinds lists the kinds of mail.
@@ -69,40 +74,45 @@ func MailKinds() []string {
 		return nil
 	}
 	var kinds []string
-	for k := range set {
+	for k := range set[English] {
 		kinds = append(kinds, k)
 	}
 	return kinds
 }
 
-var parsedMail = sync.OnceValues(func() (map[string]*template.Template, error) {
+// parsedMail holds every mail in every language.
+var parsedMail = sync.OnceValues(func() (map[Lang]map[string]*template.Template, error) {
 	names, err := mailFiles.ReadDir("mail")
 	if err != nil {
 		return nil, err
 	}
-	set := make(map[string]*template.Template, len(names))
-	for _, n := range names {
-		raw, err := mailFiles.ReadFile("mail/" + n.Name())
-		if err != nil {
-			return nil, err
+	sets := map[Lang]map[string]*template.Template{}
+	for _, l := range Languages() {
+		sets[l] = make(map[string]*template.Template, len(names))
+		functions := template.FuncMap{"moment": func(stamp string) string { return moment(l, stamp) }, "id": url.PathEscape, "t": l.look}
+		for _, n := range names {
+			raw, err := mailFiles.ReadFile("mail/" + n.Name())
+			if err != nil {
+				return nil, err
+			}
+			kind := strings.TrimSuffix(n.Name(), path.Ext(n.Name()))
+			t, err := template.New(kind).Funcs(functions).Option("missingkey=zero").Parse(translateLines(string(raw), l.look))
+			if err != nil {
+				return nil, fmt.Errorf("mail %s in %s: %w", kind, l, err)
+			}
+			sets[l][kind] = t
 		}
-		kind := strings.TrimSuffix(n.Name(), path.Ext(n.Name()))
-		t, err := template.New(kind).Funcs(template.FuncMap{"moment": moment, "id": url.PathEscape}).Option("missingkey=zero").Parse(string(raw))
-		if err != nil {
-			return nil, err
-		}
-		set[kind] = t
 	}
-	return set, nil
+	return sets, nil
 })
 
 // moment writes a stamp for a person, with its zone. What is no stamp stays as it is.
-func moment(stamp string) string {
+func moment(l Lang, stamp string) string {
 	t, err := time.Parse(time.RFC3339, stamp)
 	if err != nil {
 		return stamp
 	}
-	return t.UTC().Format("Monday 2 January 2006, 15:04 UTC")
+	return l.Time(t.UTC(), "Monday 2 January 2006, 15:04 UTC")
 }
 
 // oneLine makes v one line of at most 300 bytes without control or direction characters.
@@ -210,20 +220,20 @@ func wrapped(line, indent string) string {
 	return out.String()
 }
 
-func mailHTML(subject string, blocks []block) string {
+func mailHTML(l Lang, subject string, blocks []block) string {
 	e := html.EscapeString
 	var out strings.Builder
 	fmt.Fprintf(&out, `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>%s</title></head>
+<html lang="%s"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>%s</title></head>
 <body style="margin:0;padding:24px;font:16px/1.5 system-ui,sans-serif"><div style="max-width:36em;margin:0 auto">
 <h1 style="font-size:20px;line-height:1.3;margin:0 0 16px">%s</h1>
-`, e(subject), e(subject))
+`, l, e(subject), e(subject))
 	for _, b := range blocks {
 		switch b.kind {
 		case "link":
 			fmt.Fprintf(&out, `<p style="margin:20px 0"><a href="%s" style="display:inline-block;padding:10px 18px;border-radius:6px;background:#1f4fa3;color:#ffffff;text-decoration:none">%s</a></p>
-<p style="margin:0 0 16px;font-size:13px;word-break:break-all">If that does not open, copy this address: %s</p>
-`, e(b.lines[0]), e(b.label), e(b.lines[0]))
+<p style="margin:0 0 16px;font-size:13px;word-break:break-all">%s</p>
+`, e(b.lines[0]), e(b.label), e(l.T("If that does not open, copy this address: %s", b.lines[0])))
 		case "code":
 			fmt.Fprintf(&out, `<p style="margin:20px 0;font:bold 26px/1.2 ui-monospace,monospace;letter-spacing:3px">%s</p>
 `, e(b.lines[0]))

@@ -40,6 +40,14 @@ func TestMails(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind, func(t *testing.T) {
 			d := MailData{Home: "https://home.relay.example", Values: mailValues(), Secret: secretOf(kind)}
+			for _, l := range Languages()[1:] {
+				d.Lang = l
+				other, _, page, err := Mail(kind, d)
+				if err != nil || other == "" || !strings.Contains(page, `<html lang="`+string(l)+`">`) {
+					t.Errorf("in %s: subject %q, error %v", l, other, err)
+				}
+			}
+			d.Lang = ""
 			subject, text, page, err := Mail(kind, d)
 			if err != nil {
 				t.Fatal(err)

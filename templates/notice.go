@@ -21,9 +21,9 @@ var notices = map[string]string{
 	"test":      "This is a test. Notices will look like this.",
 }
 
-// Notice returns the words of a notice to a push or chat service, and a link to the home's pages,
+// Notice returns the words of a notice in l to a push or chat service, and a link to the home's pages,
 // home being their origin. ok is false for a kind that there is not.
-func Notice(kind, home string) (title, text string, ok bool) {
+func Notice(l Lang, kind, home string) (title, text string, ok bool) {
 	words, ok := notices[kind]
-	return "cliplease", words + "\n" + strings.TrimSuffix(home, "/") + "/", ok
+	return "cliplease", l.T(words) + "\n" + strings.TrimSuffix(home, "/") + "/", ok
 }

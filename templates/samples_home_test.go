@@ -46,7 +46,7 @@ func homeSamples() map[string][]any {
 	review := Release{
 		Layout: l, ReleaseRow: row, Request: card, Phase: "review", Zone: "UTC", Style: "blur", MaxViews: 5, LeaseEnds: at, Keeps: "30 days", Onward: []string{"To nobody."}, Form: form, NeedsLook: true,
 		Copies:   []CopyView{{ID: "x1", Recipient: "Det. Miller", Address: "m@pd.example", Size: 5, SHA256: "ab", Video: "/v1"}, {ID: "x2", Recipient: "Lab", Video: "/v2"}},
-		Original: "/original", Summary: &Summary{Frames: 200, FPS: 25, Faces: 1, Plates: 2, Areas: 1, Masks: []string{"the window", "a <b>"}, Passed: 3, Doubts: []Moment{{At: 62.04, Kind: "A face", Why: "unsure"}}, Lanes: []Lane{{Name: "Face 1", Sure: "seen clearly", From: 0.5, To: 3, Doubts: []float64{1}, Track: "face-1", Places: "[]"}, {Name: "Face 2", Track: "face-2", Open: true}, {Name: "Drawn by you 1", Sure: "as you drew it", To: 8}}, MoreLanes: 2, Uncovered: 1},
+		Original: "/original", Summary: &Summary{Frames: 200, FPS: 25, Faces: 1, Plates: 2, Areas: 1, Masks: []string{"the window", "a <b>"}, Passed: 3, Doubts: []Moment{{At: 62.04, Kind: "A face", Why: "unsure"}}, Lanes: []Lane{{Name: "Face", Number: 1, Sure: "seen clearly", From: 0.5, To: 3, Doubts: []float64{1}, Track: "face-1", Places: "[]"}, {Name: "Face", Number: 2, Track: "face-2", Open: true}, {Name: "Drawn by you", Number: 1, Sure: "as you drew it", To: 8}}, MoreLanes: 2, Uncovered: 1},
 		Able: 2, Uncovered: []Uncovered{{"Face", 0.5, 3, "A poster on <the> wall.", "Ada"}},
 		Edits:   `[{"kind":"area","points":[]}]`,
 		CanSign: true, CanEdit: true, CanDiscard: true, CanPreview: true, Compulsory: true, Log: []LogLine{{At: at, Words: "Something.", Link: "/clips"}, {At: at, Words: "More."}},

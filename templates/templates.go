@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-//go:embed layout.html parts.html pages/*.html static/*
+//go:embed layout.html parts.html pages/*.html static/* messages/*.json
 var files embed.FS
 
 // Layout is what every page shows around its content. Page structs embed it.
@@ -35,14 +35,14 @@ type Layout struct {
 	Public  bool     // a page for strangers: no navigation at all
 }
 
-// Render writes page, the name of a file of pages/ without its ending, filled with data, a
-// struct that embeds [Layout]. Nothing is written unless the whole page could be made.
-func Render(w io.Writer, page string, data any) error {
-	set, err := parsed()
+// Render writes page, the name of a file of pages/ without its ending, in a language and filled
+// with data, a struct that embeds [Layout]. Nothing is written unless the whole page could be made.
+func Render(w io.Writer, l Lang, page string, data any) error {
+	sets, err := parsed()
 	if err != nil {
 		return err
 	}
-	t, ok := set[page]
+	t, ok := sets[l][page]
 	if !ok {
 		return fmt.Errorf("there is no page %q", page)
 	}
@@ -54,11 +54,16 @@ func Render(w io.Writer, page string, data any) error {
 	return err
 }
 
-// Digest is the hex SHA-256 of the sources of a page, its layout and its styles and scripts:
-// what a grant says about the page on which it was signed.
-func Digest(page string) (string, error) {
+// Digest is the hex SHA-256 of a language and the sources of a page in it, with its layout, messages,
+// styles and scripts: what a grant says about the page on which it was signed.
+func Digest(l Lang, page string) (string, error) {
 	h := sha256.New()
-	for _, name := range []string{"layout.html", "parts.html", "pages/" + page + ".html", "static/app.css", "static/app.js", "static/home.js", "static/draw.js", "static/editor.js", "static/compare.js"} {
+	fmt.Fprintf(h, "language %s\n", l)
+	names := []string{"layout.html", "parts.html", "pages/" + page + ".html", "static/app.css", "static/app.js", "static/home.js", "static/draw.js", "static/editor.js", "static/compare.js"}
+	if l != English {
+		names = append(names, "messages/"+string(l)+".json")
+	}
+	for _, name := range names {
 		b, err := files.ReadFile(name)
 		if err != nil {
 			return "", err
@@ -74,6 +79,10 @@ func Digest(page string) (string, error) {
 func Asset(name string) (body []byte, mediaType string, ok bool) {
 	if name == "" || path.Base(name) != name {
 		return nil, "", false
+	}
+	if l, ok := strings.CutPrefix(strings.TrimSuffix(name, ".js"), "messages."); ok && Lang(l).Known() {
+		body, err := scriptMessages(Lang(l))
+		return body, "text/javascript; charset=utf-8", err == nil
 	}
 	body, err := files.ReadFile("static/" + name)
 	if err != nil {
@@ -92,55 +101,79 @@ func Asset(name string) (body []byte, mediaType string, ok bool) {
 
 // Pages lists the names of all pages.
 func Pages() []string {
-	set, err := parsed()
+	sets, err := parsed()
 	if err != nil {
 		return nil
 	}
 	var names []string
-	for name := range set {
+	for name := range sets[English] {
 		names = append(names, name)
 	}
 	return names
 }
 
-var parsed = sync.OnceValues(func() (map[string]*template.Template, error) {
-	base, err := template.New("layout").Funcs(functions).ParseFS(files, "layout.html", "parts.html")
-	if err != nil {
-		return nil, err
-	}
+// parsed holds every page in every language.
+var parsed = sync.OnceValues(func() (map[Lang]map[string]*template.Template, error) {
 	pages, err := fs.Glob(files, "pages/*.html")
 	if err != nil {
 		return nil, err
 	}
-	set := make(map[string]*template.Template, len(pages))
-	for _, p := range pages {
-		t, err := base.Clone()
-		if err != nil {
-			return nil, err
+	sets := map[Lang]map[string]*template.Template{}
+	for _, l := range Languages() {
+		base := template.New("layout").Funcs(functions(l))
+		for _, name := range []string{"layout.html", "parts.html"} {
+			if err := parse(base, l, name); err != nil {
+				return nil, err
+			}
 		}
-		if t, err = t.ParseFS(files, p); err != nil {
-			return nil, err
+		sets[l] = make(map[string]*template.Template, len(pages))
+		for _, p := range pages {
+			t, err := base.Clone()
+			if err != nil {
+				return nil, err
+			}
+			if err := parse(t, l, p); err != nil {
+				return nil, err
+			}
+			sets[l][strings.TrimSuffix(path.Base(p), ".html")] = t
 		}
-		set[strings.TrimSuffix(path.Base(p), ".html")] = t
 	}
-	return set, nil
+	return sets, nil
 })
 
-// functions are what pages may call. Times are shown in the zone that they carry.
-var functions = template.FuncMap{
-	"asset":    assetURL,
-	"when":     When,
-	"day":      func(t time.Time) string { return t.Format("Monday 2 January 2006") },
-	"clock":    func(t time.Time) string { return t.Format("15:04:05") },
-	"utc":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"input":    func(t time.Time) string { return t.Format("2006-01-02T15:04:05") },
-	"size":     Size,
-	"span":     Span,
-	"plural":   Plural,
-	"seconds":  func(s float64) string { return fmt.Sprintf("%d:%04.1f", int(s)/60, s-float64(int(s)/60*60)) },
-	"words":    strings.Fields,
-	"contains": strings.Contains,
+// parse adds a file to t, its messages in l.
+func parse(t *template.Template, l Lang, name string) error {
+	raw, err := files.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if _, err := t.New(name).Parse(translate(string(raw), l.look)); err != nil {
+		return fmt.Errorf("%s in %s: %w", name, l, err)
+	}
+	return nil
+}
+
+// functions are what pages in l may call. Times are shown in the zone that they carry.
+func functions(l Lang) template.FuncMap {
+	return template.FuncMap{
+		"asset":     assetURL,
+		"lang":      func() Lang { return l },
+		"languages": Languages,
+		"t":         l.look,
+		"when":      l.When,
+		"date":      l.Time,
+		"day":       func(t time.Time) string { return l.Time(t, "Monday 2 January 2006") },
+		"clock":     func(t time.Time) string { return t.Format("15:04:05") },
+		"utc":       func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"iso":       func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"input":     func(t time.Time) string { return t.Format("2006-01-02T15:04:05") },
+		"size":      Size,
+		"span":      l.Span,
+		"plural":    l.Plural,
+		"seconds":   func(s float64) string { return fmt.Sprintf("%d:%04.1f", int(s)/60, s-float64(int(s)/60*60)) },
+		"words":     strings.Fields,
+		"contains":  strings.Contains,
+	}
 }
 
 // assetURL is where a page finds a file of static/. It changes with the file's content, so
@@ -154,14 +187,6 @@ func assetURL(name string) (string, error) {
 	return "/static/" + name + "?v=" + hex.EncodeToString(sum[:6]), nil
 }
 
-// When writes a moment for a person, in the zone that t carries, with the zone named.
-func When(t time.Time) string {
-	if t.IsZero() {
-		return "never"
-	}
-	return t.Format("Mon 2 Jan 2006, 15:04 MST")
-}
-
 // Size writes a number of bytes for a person.
 func Size(n int64) string {
 	switch {
@@ -173,34 +198,4 @@ func Size(n int64) string {
 		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 	}
 	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
-}
-
-// Span writes a length of time for a person, in its two largest units.
-func Span(d time.Duration) string {
-	d = d.Round(time.Second)
-	type unit struct {
-		length time.Duration
-		name   string
-	}
-	var parts []string
-	for _, u := range []unit{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
-		if n := int(d / u.length); n > 0 && len(parts) < 2 {
-			parts = append(parts, Plural(n, u.name))
-			d -= time.Duration(n) * u.length
-		} else if len(parts) > 0 {
-			break
-		}
-	}
-	if len(parts) == 0 {
-		return "0 seconds"
-	}
-	return strings.Join(parts, " ")
-}
-
-// Plural writes a count with its noun: "1 view", "3 views".
-func Plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -36,11 +36,16 @@ func TestPages(t *testing.T) {
 	for name, pages := range all {
 		for _, data := range pages {
 			t.Run(name, func(t *testing.T) {
-				var out bytes.Buffer
-				if err := Render(&out, name, data); err != nil {
-					t.Fatal(err)
+				for _, l := range Languages() {
+					var out bytes.Buffer
+					if err := Render(&out, l, name, data); err != nil {
+						t.Fatal(err)
+					}
+					checkMarkup(t, out.String())
+					if !strings.Contains(out.String(), `<html lang="`+string(l)+`">`) {
+						t.Errorf("the page does not say that it is in %s", l)
+					}
 				}
-				checkMarkup(t, out.String())
 			})
 		}
 	}
@@ -127,7 +132,7 @@ func TestWeight(t *testing.T) {
 		weight += len(body)
 	}
 	var page bytes.Buffer
-	if err := Render(&page, "activity", Activity{Layout: Layout{Title: "Activity"}, Lines: manyLines()}); err != nil {
+	if err := Render(&page, English, "activity", Activity{Layout: Layout{Title: "Activity"}, Lines: manyLines()}); err != nil {
 		t.Fatal(err)
 	}
 	if got := weight + page.Len(); got > largest {
@@ -138,21 +143,24 @@ func TestWeight(t *testing.T) {
 // TestNothingHalf: a page that cannot be made writes nothing.
 func TestNothingHalf(t *testing.T) {
 	var out bytes.Buffer
-	if err := Render(&out, "inbox", struct{ Layout }{}); err == nil || out.Len() > 0 {
+	if err := Render(&out, English, "inbox", struct{ Layout }{}); err == nil || out.Len() > 0 {
 		t.Errorf("error %v, %d bytes written", err, out.Len())
 	}
-	if err := Render(&out, "nothing", nil); err == nil {
+	if err := Render(&out, English, "nothing", nil); err == nil {
 		t.Error("a page that is not there was made")
 	}
 	if _, _, ok := Asset("../layout.html"); ok {
 		t.Error("a file outside the folder was given out")
 	}
-	first, err := Digest("release")
+	first, err := Digest(English, "release")
 	if err != nil || len(first) != 64 {
 		t.Errorf("digest %q: %v", first, err)
 	}
-	if other, err := Digest("request"); err != nil || other == first {
+	if other, err := Digest(English, "request"); err != nil || other == first {
 		t.Errorf("two pages have one digest: %v", err)
+	}
+	if other, err := Digest(Dutch, "release"); err != nil || other == first {
+		t.Errorf("two languages have one digest: %v", err)
 	}
 }
 
@@ -215,16 +223,30 @@ func TestContrast(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for _, tt := range []struct{ got, want string }{
-		{Span(90 * time.Second), "1 minute 30 seconds"},
-		{Span(49 * time.Hour), "2 days 1 hour"},
-		{Span(24*time.Hour + 5*time.Second), "1 day"},
-		{Span(0), "0 seconds"},
+		{English.Span(90 * time.Second), "1 minute 30 seconds"},
+		{English.Span(49 * time.Hour), "2 days 1 hour"},
+		{English.Span(24*time.Hour + 5*time.Second), "1 day"},
+		{English.Span(0), "0 seconds"},
 		{Size(999), "999 B"},
 		{Size(1_234_567), "1.2 MB"},
-		{Plural(1, "view"), "1 view"},
-		{Plural(0, "view"), "0 views"},
-		{When(time.Time{}), "never"},
-		{When(time.Date(2026, 11, 3, 14, 5, 0, 0, time.FixedZone("CET", 3600))), "Tue 3 Nov 2026, 14:05 CET"},
+		{English.Plural(1, "view"), "1 view"},
+		{English.Plural(0, "view"), "0 views"},
+		{English.When(time.Time{}), "never"},
+		{Dutch.Plural(1, "recovery code"), "1 herstelcode"},
+		{Dutch.Plural(2, "recovery code"), "2 herstelcodes"},
+		{Dutch.Plural(0, "member"), "0 leden"},
+		{Dutch.Span(49 * time.Hour), "2 dagen 1 uur"},
+		{Dutch.When(time.Time{}), "nooit"},
+		{Dutch.When(time.Date(2026, 3, 3, 14, 5, 0, 0, time.FixedZone("CET", 3600))), "di 3 mrt 2026, 14:05 CET"},
+		{Dutch.Time(time.Date(2026, 5, 2, 0, 0, 0, 0, time.UTC), "Monday 2 January 2006"), "zaterdag 2 mei 2026"},
+		{Dutch.T("%s signed in.", "Anna"), "Anna meldde zich aan."},
+		{string(Accepted("nl-BE,nl;q=0.9,en;q=0.5")), "nl"},
+		{string(Accepted("de-DE,nl;q=0.5,en;q=0.4")), "nl"},
+		{string(Accepted("en-GB,nl;q=0.9")), "en"},
+		{string(Accepted("fr")), "en"},
+		{string(Accepted("")), "en"},
+		{string(Accepted(";;")), "en"},
+		{English.When(time.Date(2026, 11, 3, 14, 5, 0, 0, time.FixedZone("CET", 3600))), "Tue 3 Nov 2026, 14:05 CET"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)

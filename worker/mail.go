@@ -197,7 +197,7 @@ func loggable(err error) string {
 
 // send hands m to the mail server.
 func (w *mailWorker) send(ctx context.Context, m storage.Mail) error {
-	subject, text, html, err := templates.Mail(m.Kind, templates.MailData{Home: w.Site.Home, Values: m.Data, Secret: m.Secret})
+	subject, text, html, err := templates.Mail(m.Kind, templates.MailData{Lang: templates.Lang(m.Data["lang"]), Home: w.Site.Home, Values: m.Data, Secret: m.Secret})
 	if err != nil {
 		return err
 	}

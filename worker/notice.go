@@ -41,7 +41,14 @@ func (*noticeWorker) Timeout(*river.Job[storage.NoticeJob]) time.Duration { retu
 // service's yes and the record of it sends the notice twice.
 func (w *noticeWorker) Work(ctx context.Context, job *river.Job[storage.NoticeJob]) error {
 	to, kind, age := job.Args.MemberID, job.Args.Notice, w.Now().Sub(job.Args.Since)
-	title, text, ok := templates.Notice(kind, w.Site.Home)
+	m, err := w.Store.DB.Member(ctx, to)
+	if errors.Is(err, relay.ErrNotFound) {
+		return nil // the member is gone
+	}
+	if err != nil {
+		return err
+	}
+	title, text, ok := templates.Notice(templates.Lang(m.Language), kind, w.Site.Home)
 	address, err := w.Store.DB.NoticeAddress(ctx, to)
 	if errors.Is(err, relay.ErrNotFound) || !ok {
 		return nil // the service was taken away, or the member is gone

@@ -241,12 +241,12 @@ func TestNoticeRetried(t *testing.T) {
 // TestNoticeWords: every kind has words, which hold no value.
 func TestNoticeWords(t *testing.T) {
 	for _, kind := range append(relay.NoticeKinds(), relay.NoticeTest) {
-		title, text, ok := templates.Notice(kind, "https://home.relay.example/")
+		title, text, ok := templates.Notice(templates.English, kind, "https://home.relay.example/")
 		if !ok || title != "cliplease" || !strings.HasSuffix(text, ".\nhttps://home.relay.example/") || strings.ContainsAny(text, "{}%") {
 			t.Errorf("%s: %q, %q, %t", kind, title, text, ok)
 		}
 	}
-	if _, _, ok := templates.Notice("weather", ""); ok {
+	if _, _, ok := templates.Notice(templates.English, "weather", ""); ok {
 		t.Error("there are words for nothing")
 	}
 }

@@ -86,16 +86,17 @@ func (s *Server) lines(ctx context.Context, zone *time.Location, entries []relay
 	if err != nil {
 		return nil, err
 	}
+	l := templates.Spoken(ctx)
 	var out []templates.LogLine
 	for _, entry := range entries {
-		line := templates.LogLine{Index: entry.Index, Words: "This entry was forgotten; its place in the log stands."}
+		line := templates.LogLine{Index: entry.Index, Words: l.T("This entry was forgotten; its place in the log stands.")}
 		if entry.Event != nil {
 			var e event
 			if err := json.Unmarshal(entry.Event, &e); err != nil {
 				return nil, fmt.Errorf("log entry %d: %w", entry.Index, err)
 			}
 			line.At, line.Kind = e.At.In(zone), string(e.Kind)
-			line.Words, line.Link = say(e, names)
+			line.Words, line.Link = say(l, e, names)
 		}
 		out = append(out, line)
 	}
@@ -104,7 +105,8 @@ func (s *Server) lines(ctx context.Context, zone *time.Location, entries []relay
 
 // names are what ids stand for on the pages of members: people, agencies and cameras.
 func (s *Server) names(ctx context.Context) (map[string]string, error) {
-	out := map[string]string{"relay": "The relay", "command line": "The command line", source.FolderActor: "A watched folder"}
+	l := templates.Spoken(ctx)
+	out := map[string]string{"relay": l.T("The relay"), "command line": l.T("The command line"), source.FolderActor: l.T("A watched folder")}
 	members, err := s.db.Members(ctx)
 	if err != nil {
 		return nil, err
@@ -127,175 +129,175 @@ func (s *Server) names(ctx context.Context) (map[string]string, error) {
 }
 
 // say puts an event into words, with the page that it is about.
-func say(e event, names map[string]string) (words, link string) {
+func say(l templates.Lang, e event, names map[string]string) (words, link string) {
 	name := func(id, other string) string {
 		if n, ok := names[id]; ok {
 			return n
 		}
 		return other
 	}
-	who, about := name(e.Actor, "Someone"), name(e.Subject, "")
+	who, about := name(e.Actor, l.T("Someone")), name(e.Subject, "")
 	text := func(key string) string { v, _ := e.Data[key].(string); return v }
 	request, release := "/requests/"+e.Subject, "/releases/"+e.Subject
 	switch e.Kind {
 	case relay.RequestReceived:
-		return fmt.Sprintf("%s asked for footage, case %s.", who, text("case")), request
+		return l.T("%s asked for footage, case %s.", who, text("case")), request
 	case relay.RequestSeen:
-		return who + " opened a request for the first time.", request
+		return l.T("%s opened a request for the first time.", who), request
 	case relay.RequestReconsidered:
-		return who + " took declining back.", "/requests/" + e.Subject
+		return l.T("%s took declining back.", who), "/requests/" + e.Subject
 	case relay.RequestDeclined:
-		return who + " declined a request.", request
+		return l.T("%s declined a request.", who), request
 	case relay.RequestWithdrawn:
-		return who + " took its request back.", request
+		return l.T("%s took its request back.", who), request
 	case relay.RequestLapsed:
-		return "A request passed its deadline.", request
+		return l.T("A request passed its deadline."), request
 	case relay.RequestJudged:
-		return "The rules looked at a request.", request
+		return l.T("The rules looked at a request."), request
 	case relay.RequestStopped:
-		return "A rule stopped a request.", request
+		return l.T("A rule stopped a request."), request
 	case relay.RequestCalledBack:
-		return who + " called the agency back about an emergency.", request
+		return l.T("%s called the agency back about an emergency.", who), request
 	case relay.RequestKeyStolen:
-		return "A request was closed, since the key that signed it was stolen.", request
+		return l.T("A request was closed, since the key that signed it was stolen."), request
 	case relay.RequestGagged:
-		return fmt.Sprintf("%s noted that a court forbade to speak of a request until %s.", who, text("until")), request
+		return l.T("%s noted that a court forbade to speak of a request until %s.", who, text("until")), request
 	case relay.RuleAdded:
-		return who + " added a rule.", "/rules"
+		return l.T("%s added a rule.", who), "/rules"
 	case relay.RuleChanged:
 		if on, _ := e.Data["on"].(bool); on {
-			return who + " switched a rule on.", "/rules"
+			return l.T("%s switched a rule on.", who), "/rules"
 		}
-		return who + " switched a rule off.", "/rules"
+		return l.T("%s switched a rule off.", who), "/rules"
 	case relay.RuleRemoved:
-		return who + " removed a rule.", "/rules"
+		return l.T("%s removed a rule.", who), "/rules"
 	case relay.HoldPlaced:
-		return "An order put footage under a legal hold.", "/requests/" + text("request")
+		return l.T("An order put footage under a legal hold."), "/requests/" + text("request")
 	case relay.HoldLifted:
-		return who + " lifted a legal hold.", "/requests/" + text("request")
+		return l.T("%s lifted a legal hold.", who), "/requests/" + text("request")
 	case relay.ReleasePreparing:
-		return who + " began to prepare a release.", release
+		return l.T("%s began to prepare a release.", who), release
 	case relay.ReleasePrepared:
-		return "A release copy is ready to be looked at" + leaving(e) + ".", release
+		return l.T("A release copy is ready to be looked at%s.", leaving(l, e)), release
 	case relay.ReleaseFailed:
-		return "A release copy could not be made.", release
+		return l.T("A release copy could not be made."), release
 	case relay.ReleaseEdited:
-		return who + " changed a release" + toLeave(e) + "; it is prepared anew.", release
+		return l.T("%s changed a release%s; it is prepared anew.", who, toLeave(l, e)), release
 	case relay.ReleaseDiscarded:
-		return who + " discarded a release.", release
+		return l.T("%s discarded a release.", who), release
 	case relay.ReleaseApproved:
-		return who + " signed a release" + leaving(e) + " that other members have to sign as well.", release
+		return l.T("%s signed a release%s that other members have to sign as well.", who, leaving(l, e)), release
 	case relay.ReleaseGranted:
-		return who + " approved a release" + leaving(e) + " with a passkey.", release
+		return l.T("%s approved a release%s with a passkey.", who, leaving(l, e)), release
 	case relay.ReleaseRevoked:
-		return who + " revoked a release.", release
+		return l.T("%s revoked a release.", who), release
 	case relay.ReleaseExpired:
 		if text("reason") == relay.EndedByRestore {
-			return "A lease ended because the relay was restored from a backup.", release
+			return l.T("A lease ended because the relay was restored from a backup."), release
 		}
-		return "A lease ran out.", release
+		return l.T("A lease ran out."), release
 	case relay.ReleaseShredded:
-		return "The keys and copies of an ended release were destroyed.", release
+		return l.T("The keys and copies of an ended release were destroyed."), release
 	case relay.LinkRevoked:
-		return who + " ended one recipient's access.", release
+		return l.T("%s ended one recipient's access.", who), release
 	case relay.LinkOpened:
-		return "A recipient opened the link and asked for a code.", release
+		return l.T("A recipient opened the link and asked for a code."), release
 	case relay.LinkAsked:
-		return "A recipient asked for more time.", release
+		return l.T("A recipient asked for more time."), release
 	case relay.CodeAccepted:
-		return "A recipient entered the code and can watch.", release
+		return l.T("A recipient entered the code and can watch."), release
 	case relay.CodeRefused:
-		return "A wrong code was entered.", release
+		return l.T("A wrong code was entered."), release
 	case relay.ViewStarted:
-		return "A recipient began to watch.", release
+		return l.T("A recipient began to watch."), release
 	case relay.ViewEnded:
-		return "A viewing ended.", release
+		return l.T("A viewing ended."), release
 	case relay.KeyOpened:
-		return "A system of the agency fetched the release copy.", release
+		return l.T("A system of the agency fetched the release copy."), release
 	case relay.CopyDamaged:
-		return "A stored release copy is not what was sealed. Its views were ended; end the release and look at your storage.", release
+		return l.T("A stored release copy is not what was sealed. Its views were ended; end the release and look at your storage."), release
 	case relay.CopyDestroyed:
-		return who + " states that its copies are destroyed.", release
+		return l.T("%s states that its copies are destroyed.", who), release
 	case relay.ReleaseAcknowledged:
-		return who + " acknowledges that its access is over.", release
+		return l.T("%s acknowledges that its access is over.", who), release
 	case relay.MailSent:
-		return "A mail was sent (" + mailWords(text("kind")) + ").", ""
+		return l.T("A mail was sent (%s).", l.T(mailWords(text("kind")))), ""
 	case relay.MailFailed:
-		return "A mail could not be delivered (" + mailWords(text("kind")) + ").", ""
+		return l.T("A mail could not be delivered (%s).", l.T(mailWords(text("kind")))), ""
 	case relay.NoticesChanged:
-		return who + " changed their notices.", "/notices"
+		return l.T("%s changed their notices.", who), "/notices"
 	case relay.UploadBegun:
-		return who + " began to upload a clip.", "/clips"
+		return l.T("%s began to upload a clip.", who), "/clips"
 	case relay.UploadDropped:
 		switch text("why") {
 		case "expired":
-			return "An upload was not finished within a day. What had come of it was destroyed.", "/clips"
+			return l.T("An upload was not finished within a day. What had come of it was destroyed."), "/clips"
 		case "refused":
-			return "An uploaded file could not be taken in. It was destroyed.", "/clips"
+			return l.T("An uploaded file could not be taken in. It was destroyed."), "/clips"
 		}
-		return who + " gave an upload up. What had come of it was destroyed.", "/clips"
+		return l.T("%s gave an upload up. What had come of it was destroyed.", who), "/clips"
 	case relay.ClipReceivedEv:
-		return who + " added a clip.", "/clips"
+		return l.T("%s added a clip.", who), "/clips"
 	case relay.ClipReadyEv:
-		return "A clip is ready.", "/clips"
+		return l.T("A clip is ready."), "/clips"
 	case relay.ClipRefusedEv:
-		return "A clip could not be read.", "/clips"
+		return l.T("A clip could not be read."), "/clips"
 	case relay.ClipDisposedEv:
 		if e.Actor == "relay" {
-			return "A clip was over the time that its camera's clips are kept, and was deleted.", "/clips"
+			return l.T("A clip was over the time that its camera's clips are kept, and was deleted."), "/clips"
 		}
-		return who + " deleted a clip.", "/clips"
+		return l.T("%s deleted a clip.", who), "/clips"
 	case relay.AgencyRegistered:
-		return fmt.Sprintf("%s registered %s.", who, name(e.Subject, "an agency")), "/agencies"
+		return l.T("%s registered %s.", who, name(e.Subject, l.T("an agency"))), "/agencies"
 	case relay.AgencyInvited:
-		return who + " invited an agency to hand over its name and keys.", "/agencies"
+		return l.T("%s invited an agency to hand over its name and keys.", who), "/agencies"
 	case relay.AgencyOffered:
-		return "An agency that was invited handed over its name and keys.", "/agencies"
+		return l.T("An agency that was invited handed over its name and keys."), "/agencies"
 	case relay.AgencyUninvited:
-		return who + " gave the invitation of an agency up.", "/agencies"
+		return l.T("%s gave the invitation of an agency up.", who), "/agencies"
 	case relay.AgencyChanged:
 		if text("status") == "checked" {
-			return fmt.Sprintf("%s checked %s again.", who, name(e.Subject, "an agency")), "/agencies"
+			return l.T("%s checked %s again.", who, name(e.Subject, l.T("an agency"))), "/agencies"
 		}
-		return fmt.Sprintf("%s set %s to %s.", who, name(e.Subject, "an agency"), text("status")), "/agencies"
+		return l.T("%s set %s to %s.", who, name(e.Subject, l.T("an agency")), l.T(text("status"))), "/agencies"
 	case relay.KeyAdded:
-		return fmt.Sprintf("A key of %s was pinned.", name(text("agency"), "an agency")), "/agencies"
+		return l.T("A key of %s was pinned.", name(text("agency"), l.T("an agency"))), "/agencies"
 	case relay.KeyChanged:
-		return "A key of an agency is now " + text("status") + ".", "/agencies"
+		return l.T("A key of an agency is now %s.", l.T(text("status"))), "/agencies"
 	case relay.CameraChanged:
-		return fmt.Sprintf("%s changed the camera %s.", who, about), "/cameras"
+		return l.T("%s changed the camera %s.", who, about), "/cameras"
 	case relay.CameraMasked:
-		return fmt.Sprintf("%s changed the masks of the camera %s.", who, about), "/cameras/" + e.Subject
+		return l.T("%s changed the masks of the camera %s.", who, about), "/cameras/" + e.Subject
 	case relay.MemberInvited:
-		return fmt.Sprintf("%s invited someone as %s.", name(e.Actor, "The relay"), text("role")), "/household"
+		return l.T("%s invited someone as %s.", name(e.Actor, l.T("The relay")), l.T(text("role"))), "/household"
 	case relay.MemberJoined:
-		return name(e.Subject, "Someone who has left since") + " joined the home.", "/household"
+		return l.T("%s joined the home.", name(e.Subject, l.T("Someone who has left since"))), "/household"
 	case relay.MemberRemoved:
-		return who + " removed a member.", "/household"
+		return l.T("%s removed a member.", who), "/household"
 	case relay.MemberSignedIn:
-		return who + " signed in.", ""
+		return l.T("%s signed in.", who), ""
 	case relay.PasskeyAdded:
-		return who + " added a passkey.", "/household"
+		return l.T("%s added a passkey.", who), "/household"
 	case relay.PasskeyRevoked:
-		return who + " revoked a passkey.", "/household"
+		return l.T("%s revoked a passkey.", who), "/household"
 	case relay.MemberRecovered:
-		return about + " came back without a passkey, by " + text("how") + ".", "/household"
+		return l.T("%s came back without a passkey, by %s.", about, l.T(text("how"))), "/household"
 	case relay.CodesMade:
-		return who + " made recovery codes.", "/household"
+		return l.T("%s made recovery codes.", who), "/household"
 	case relay.ApprovalsFrozen:
-		return fmt.Sprintf("Nothing could be approved from here until %s.", text("until")), ""
+		return l.T("Nothing could be approved from here until %s.", text("until")), ""
 	case relay.Started:
-		return "The relay started.", ""
+		return l.T("The relay started."), ""
 	case relay.RelayRestored:
-		return "The relay was restored from a backup. All leases are over, and agencies were refused for ten minutes.", ""
+		return l.T("The relay was restored from a backup. All leases are over, and agencies were refused for ten minutes."), ""
 	case relay.ClockFrozen:
-		return "The machine's clock went back. Nobody from outside was let in until a person looked at it.", ""
+		return l.T("The machine's clock went back. Nobody from outside was let in until a person looked at it."), ""
 	case relay.ClockAcknowledged:
-		return who + " confirmed that the machine's clock is right.", ""
+		return l.T("%s confirmed that the machine's clock is right.", who), ""
 	case relay.LogForgotten:
-		return who + " deleted what some entries of the log said. Their places stand.", ""
+		return l.T("%s deleted what some entries of the log said. Their places stand.", who), ""
 	case relay.StorageAlarm:
-		return "The object store may keep what is deleted. Look at its settings.", ""
+		return l.T("The object store may keep what is deleted. Look at its settings."), ""
 	}
 	return string(e.Kind), ""
 }

@@ -32,7 +32,7 @@ func (s *Server) Agencies(c *gin.Context) error {
 			ID: a.ID, Name: a.Name, Level: level(a.Level), Jurisdiction: a.Jurisdiction, Domains: a.Domains, Phone: a.Phone, Complaints: a.Complaints,
 			VerifiedHow: a.VerifiedHow, Until: in(a.VerifiedUntil, zone), Suspended: a.Status == relay.AgencySuspended,
 		}
-		row.Verified, row.Tone = verified(a, s.now(), zone)
+		row.Verified, row.Tone = verified(templates.Spoken(ctx), a, s.now(), zone)
 		if row.VerifiedBy, err = s.memberName(ctx, a.VerifiedBy); err != nil {
 			return err
 		}

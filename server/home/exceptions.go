@@ -2,7 +2,6 @@ package home
 
 import (
 	"context"
-	"fmt"
 
 	"cliplease/relay"
 	"cliplease/templates"
@@ -21,24 +20,17 @@ func (s *Server) uncovered(ctx context.Context, all []relay.Exception) (out []te
 }
 
 // leaving says how much an event leaves visible, or nothing.
-func leaving(e event) string {
+func leaving(l templates.Lang, e event) string {
 	if n, _ := e.Data["uncovered"].(float64); n > 0 {
-		return " with " + things(n) + " uncovered"
+		return " " + l.T("with %d of what was hidden uncovered", int(n))
 	}
 	return ""
 }
 
 // toLeave says how much an event asks to leave visible, or nothing.
-func toLeave(e event) string {
+func toLeave(l templates.Lang, e event) string {
 	if n, _ := e.Data["to_uncover"].(float64); n > 0 {
-		return " to uncover " + things(n)
+		return " " + l.T("to uncover %d of what is hidden", int(n))
 	}
 	return ""
-}
-
-func things(n float64) string {
-	if n == 1 {
-		return "1 thing"
-	}
-	return fmt.Sprintf("%.0f things", n)
 }

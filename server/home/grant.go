@@ -122,7 +122,7 @@ func (s *Server) underReview(ctx context.Context, id string) (relay.Release, rel
 	if err != nil {
 		return rel, q, err
 	}
-	v, err := summary(rel)
+	v, err := summary(templates.English, rel)
 	if err != nil {
 		return rel, q, err
 	}
@@ -185,7 +185,7 @@ func (s *Server) grant(ctx context.Context, rel relay.Release, q relay.Request, 
 	if g.Redaction.ManualBoxes, err = relay.CanonicalHash(edits); err != nil {
 		return g, err
 	}
-	if g.UI.TemplateSHA256, err = templates.Digest("release"); err != nil {
+	if g.UI.TemplateSHA256, err = templates.Digest(templates.Spoken(ctx), "release"); err != nil {
 		return g, err
 	}
 	for _, c := range rel.Copies {

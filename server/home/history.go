@@ -22,8 +22,8 @@ func (s *Server) History(c *gin.Context) error {
 		return err
 	}
 	zone := s.zone(ctx)
-	p := templates.History{Layout: s.layout(c, "agencies", "History of "+a.Name), Agency: a.Name, AgencyID: a.ID, Case: ref}
-	p.Verified, p.Tone = verified(a, s.now(), zone)
+	p := templates.History{Layout: s.layout(c, "agencies", templates.Spoken(ctx).T("History of %s", a.Name)), Agency: a.Name, AgencyID: a.ID, Case: ref}
+	p.Verified, p.Tone = verified(templates.Spoken(ctx), a, s.now(), zone)
 	if ref != "" {
 		p.Title = "Case " + ref + ", " + a.Name
 	}

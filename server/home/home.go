@@ -121,7 +121,7 @@ func follow(c *gin.Context, location string) error {
 // page renders a page.
 func page(c *gin.Context, name string, data any) error {
 	var out bytes.Buffer
-	if err := templates.Render(&out, name, data); err != nil {
+	if err := templates.Render(&out, templates.Spoken(c.Request.Context()), name, data); err != nil {
 		return err
 	}
 	c.Data(http.StatusOK, "text/html; charset=utf-8", out.Bytes())
@@ -160,8 +160,16 @@ func (s *Server) waiting(ctx context.Context) ([]relay.Request, error) {
 	return open, nil
 }
 
-// zone is where the home is: the zone of its first camera, else the relay's own.
+// zone is the zone that the member chose, else the home's.
 func (s *Server) zone(ctx context.Context) *time.Location {
+	if own, ok := ctx.Value(zoneKey{}).(*time.Location); ok {
+		return own
+	}
+	return s.homeZone(ctx)
+}
+
+// homeZone is where the home is: the zone of its first camera, else the relay's own.
+func (s *Server) homeZone(ctx context.Context) *time.Location {
 	cameras, err := s.db.Cameras(ctx)
 	if err != nil || len(cameras) == 0 {
 		return time.Local

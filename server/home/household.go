@@ -27,7 +27,7 @@ func (s *Server) Household(c *gin.Context) error {
 		return err
 	}
 	zone := s.zone(ctx)
-	p := templates.Household{Layout: s.layout(c, "household", "Household")}
+	p := templates.Household{Layout: s.layout(c, "household", "Household"), Zone: me.Zone, HomeZone: s.homeZone(ctx).String()}
 	for _, r := range relay.Roles() {
 		p.Roles = append(p.Roles, templates.RoleChoice{Role: string(r), Means: roleMeans(r)})
 	}

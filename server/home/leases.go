@@ -41,10 +41,10 @@ func (s *Server) Leases(c *gin.Context) error {
 		}
 		all = append(all, templates.LiveRelease{ReleaseRow: templates.ReleaseRow{ID: rel.ID}, Leases: leases})
 		for _, l := range leases {
-			row := liveLease{ID: l.LinkID, Name: l.Recipient, Watched: l.Watched(), Views: []string{}}
+			row := liveLease{ID: l.LinkID, Name: l.Recipient, Watched: l.Watched(templates.Spoken(ctx)), Views: []string{}}
 			for _, v := range l.Views {
 				row.Watching = row.Watching || l.Live && v.End.IsZero()
-				row.Views = append(row.Views, v.Words())
+				row.Views = append(row.Views, v.Words(templates.Spoken(ctx)))
 			}
 			out.Leases = append(out.Leases, row)
 		}

@@ -26,7 +26,7 @@ func (s *Server) Masks(c *gin.Context) error {
 	}
 	zone := location(camera.Zone)
 	p := templates.Masks{
-		Layout: s.layout(c, "cameras", "Masks of "+camera.Name, "draw.js", "masks.js"), ID: camera.ID, Camera: camera.Name,
+		Layout: s.layout(c, "cameras", templates.Spoken(ctx).T("Masks of %s", camera.Name), "draw.js", "masks.js"), ID: camera.ID, Camera: camera.Name,
 		Names: maskNames(camera.Masks), Hidden: hiddenWords(camera.Masks), Version: camera.MaskVersion,
 	}
 	p.CanDraw = p.Manage

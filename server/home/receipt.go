@@ -42,9 +42,9 @@ func (s *Server) Receipt(c *gin.Context) error {
 		return err
 	}
 	p := templates.Receipt{
-		Layout: s.layout(c, "releases", "Receipt for a release to "+row.Agency), ReleaseRow: row, Compelled: g.Type == relay.TypeCompelled,
+		Layout: s.layout(c, "releases", templates.Spoken(ctx).T("Receipt for a release to %s", row.Agency)), ReleaseRow: row, Compelled: g.Type == relay.TypeCompelled,
 		Granted: rel.GrantedAt.In(zone), Until: rel.ExpiresAt.In(zone), MaxViews: g.Access.MaxViews, Download: g.Access.Download,
-		Style: string(rel.Draft.Style), Use: g.Conditions.Use, Keeps: keeps(q.Claims.Retention), Onward: onward(q.Claims.Onward),
+		Style: string(rel.Draft.Style), Use: g.Conditions.Use, Keeps: keeps(templates.Spoken(ctx), q.Claims.Retention), Onward: onward(templates.Spoken(ctx), q.Claims.Onward),
 		GrantID: rel.GrantID, GrantHash: relay.GrantHash(rel.Grant), LogIndex: record.LogIndex, LogAddress: s.site.LogOrigin(),
 		EvidenceAddress: s.site.Home + "/releases/" + rel.ID + "/evidence.zip", EvidenceName: evidenceName(rel),
 	}

@@ -197,10 +197,10 @@ func (s *Server) Release(c *gin.Context) error {
 	role, open := member(c).Role, q.Open(s.now())
 	waits := rel.State == relay.ReleaseInReview || rel.State == relay.ReleaseIsFailed
 	p := templates.Release{
-		Layout: s.layout(c, "releases", "Release to "+row.Agency), ReleaseRow: row, Request: card, Phase: string(rel.State), Zone: camera.Zone,
+		Layout: s.layout(c, "releases", templates.Spoken(ctx).T("Release to %s", row.Agency)), ReleaseRow: row, Request: card, Phase: string(rel.State), Zone: camera.Zone,
 		Failure: rel.Failure, Style: string(rel.Draft.Style), Download: rel.Draft.Download, MaxViews: rel.Draft.MaxViews, LeaseEnds: rel.Draft.Expires.In(zone),
 		Granted: in(rel.GrantedAt, zone), EndReason: rel.EndReason, Shredded: in(rel.ShreddedAt, zone), NeedsLook: rel.NeedsLook,
-		Keeps: keeps(q.Claims.Retention), Compulsory: q.Claims.LegalBasis.Compulsory, Onward: onward(q.Claims.Onward), EvidenceName: evidenceName(rel),
+		Keeps: keeps(templates.Spoken(ctx), q.Claims.Retention), Compulsory: q.Claims.LegalBasis.Compulsory, Onward: onward(templates.Spoken(ctx), q.Claims.Onward), EvidenceName: evidenceName(rel),
 		CanEdit: role.CanSign() && waits && open, CanDiscard: role.CanSign() && (waits || rel.State == relay.ReleaseIsPreparing),
 		CanRevoke: role.CanRevoke() && rel.State == relay.ReleaseIsLive, CanExtend: role.CanSign() && open && rel.State == relay.ReleaseIsLive, CanPreview: rel.State == relay.ReleaseInReview || rel.State == relay.ReleaseIsLive && rel.Accessible(s.now()) == nil,
 		Closed: !open,
@@ -220,7 +220,7 @@ func (s *Server) Release(c *gin.Context) error {
 	if rel.State == relay.ReleaseInReview && rel.Proxy != "" {
 		p.Original = "/releases/" + rel.ID + "/original/video"
 	}
-	if p.Summary, err = summary(rel); err != nil {
+	if p.Summary, err = summary(templates.Spoken(ctx), rel); err != nil {
 		return err
 	}
 	if rel.State == relay.ReleaseInReview {
@@ -317,7 +317,7 @@ func (s *Server) signedBy(ctx context.Context, g storage.GrantRecord) (string, e
 }
 
 // summary puts what the redactor reports into words.
-func summary(rel relay.Release) (*templates.Summary, error) {
+func summary(l templates.Lang, rel relay.Release) (*templates.Summary, error) {
 	if len(rel.Summary) == 0 {
 		return nil, nil
 	}
@@ -345,7 +345,7 @@ func summary(rel relay.Release) (*templates.Summary, error) {
 	count := map[string]int{}
 	for _, t := range v.Spans {
 		count[t.Kind]++
-		lane := templates.Lane{Name: fmt.Sprintf("%s %d", laneName(t.Kind), count[t.Kind]), From: t.From, To: t.To, Sure: sureWords[t.Sure], Open: t.Open}
+		lane := templates.Lane{Name: laneName(t.Kind), Number: count[t.Kind], From: t.From, To: t.To, Sure: sureWords[t.Sure], Open: t.Open}
 		if len(t.Keys) > 0 {
 			places, err := json.Marshal(t.Keys)
 			if err != nil {
@@ -362,7 +362,7 @@ func summary(rel relay.Release) (*templates.Summary, error) {
 	}
 	out.Masks = maskNames(v.Masks)
 	for _, name := range out.Masks {
-		out.Lanes = append(out.Lanes, templates.Lane{Name: "Mask: " + name, To: out.Seconds(), Sure: "of the camera, in every picture"})
+		out.Lanes = append(out.Lanes, templates.Lane{Name: l.T("Mask: %s", name), To: out.Seconds(), Sure: "of the camera, in every picture"})
 	}
 	for _, n := range v.Tracks {
 		out.MoreLanes += n

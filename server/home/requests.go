@@ -104,7 +104,7 @@ func (s *Server) card(ctx context.Context, q relay.Request) (templates.RequestCa
 	if camera != nil {
 		card.Camera = camera.Name
 	}
-	card.Verified, card.VerifiedTone = verified(a, s.now(), zone)
+	card.Verified, card.VerifiedTone = verified(templates.Spoken(ctx), a, s.now(), zone)
 	card.State, card.StateTone = requestState(q, s.now())
 	return card, nil
 }
@@ -152,16 +152,16 @@ func (s *Server) Request(c *gin.Context) error {
 	}
 	k := q.Claims
 	p := templates.Request{
-		Layout: s.layout(c, "inbox", card.Agency+" asks about "+card.Purpose), RequestCard: card,
+		Layout: s.layout(c, "inbox", templates.Spoken(ctx).T("%s asks about %s", card.Agency, templates.Spoken(ctx).T(card.Purpose))), RequestCard: card,
 		AgencyID: a.ID, Level: level(a.Level), Jurisdiction: a.Jurisdiction, Phone: a.Phone, Complaints: a.Complaints, VerifiedHow: a.VerifiedHow,
 		Officer: k.Subject, Contact: k.Contact.Name, PurposeText: k.Purpose.Text, Citation: k.LegalBasis.Citation,
 		Document: k.LegalBasis.DocumentSHA256, Served: k.LegalBasis.Served, CaseOpened: k.Case.Opened,
 		MaxLength: time.Duration(k.Scope.MaxDuration) * time.Second, WantsFaces: k.Scope.Faces == "unredacted_requested", WantsSound: k.Scope.Audio,
-		Keeps: keeps(k.Retention), KeepsText: k.Retention.Statement, Onward: onward(k.Onward), OnwardText: k.Onward.Statement,
+		Keeps: keeps(templates.Spoken(ctx), k.Retention), KeepsText: k.Retention.Statement, Onward: onward(templates.Spoken(ctx), k.Onward), OnwardText: k.Onward.Statement,
 		Attests: k.Attest == relay.AttestID, AttestText: relay.AttestText, SHA256: q.SHA256, Seen: !q.SeenAt.IsZero(),
 		CanPrepare: member(c).Role.CanSign() && card.Open, CanDecline: card.Open, CanUndo: q.CanReconsider(s.now()),
 	}
-	p.Basis, p.Compulsory = basis(k.LegalBasis)
+	p.Basis, p.Compulsory = basis(templates.Spoken(ctx), k.LegalBasis)
 	for i, r := range k.Recipients {
 		p.Recipients = append(p.Recipients, recipientAsk(i, r, a))
 	}
@@ -372,7 +372,7 @@ func (s *Server) draftForm(ctx context.Context, q relay.Request, camera relay.Ca
 		f.Style = string(relay.StyleSolid)
 	}
 	if terms.Hold {
-		f.Hold = holdReasons(q.Verdict)
+		f.Hold = holdReasons(templates.Spoken(ctx), q.Verdict)
 	}
 	chosen := map[relay.Recipient]bool{}
 	if rel != nil {

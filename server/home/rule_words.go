@@ -1,7 +1,6 @@
 package home
 
 import (
-	"fmt"
 	"strings"
 
 	"cliplease/relay"
@@ -25,51 +24,51 @@ var presetWords = map[string]string{
 }
 
 // does says what an effect does.
-func does(e relay.Effect) string {
+func does(l templates.Lang, e relay.Effect) string {
 	switch e.Kind {
 	case relay.EffectStop:
-		return "Stops the request. Nobody is told, and the agency cannot tell."
+		return l.T("Stops the request. Nobody is told, and the agency cannot tell.")
 	case relay.EffectHold:
-		return "Holds the request: you have to confirm that you read why." + strings.Join(append([]string{""}, holdTerms(e.Quorum, e.KeyOnly, e.FullRedaction)...), " ")
+		return l.T("Holds the request: you have to confirm that you read why.") + strings.Join(append([]string{""}, holdTerms(l, e.Quorum, e.KeyOnly, e.FullRedaction)...), " ")
 	case relay.EffectCap:
-		return strings.Join(limitTerms(e.MaxMinutes, e.MaxViews, e.MaxDays), " ")
+		return strings.Join(limitTerms(l, e.MaxMinutes, e.MaxViews, e.MaxDays), " ")
 	case relay.EffectLabel:
-		return "Shows the label “" + e.Label + "”."
+		return l.T("Shows the label “%s”.", e.Label)
 	case relay.EffectQuiet:
-		return "Tells you later."
+		return l.T("Tells you later.")
 	}
 	return ""
 }
 
-func holdTerms(quorum int, keyOnly, full bool) (out []string) {
+func holdTerms(l templates.Lang, quorum int, keyOnly, full bool) (out []string) {
 	if quorum > 1 {
-		out = append(out, templates.Plural(quorum, "member")+" have to sign a release.")
+		out = append(out, l.T("%s have to sign a release.", l.Plural(quorum, "member")))
 	}
 	if keyOnly {
-		out = append(out, "It can go only to systems that prove a key, not to mailboxes.")
+		out = append(out, l.T("It can go only to systems that prove a key, not to mailboxes."))
 	}
 	if full {
-		out = append(out, "Faces and plates are hidden by solid colour.")
+		out = append(out, l.T("Faces and plates are hidden by solid colour."))
 	}
 	return out
 }
 
-func limitTerms(minutes, views, days int) (out []string) {
+func limitTerms(l templates.Lang, minutes, views, days int) (out []string) {
 	if minutes > 0 {
-		out = append(out, "At most "+templates.Plural(minutes, "minute")+" of footage can be given.")
+		out = append(out, l.T("At most %s of footage can be given.", l.Plural(minutes, "minute")))
 	}
 	if views > 0 {
-		out = append(out, "Each recipient can watch at most "+templates.Plural(views, "time")+".")
+		out = append(out, l.T("Each recipient can watch at most %s.", l.Plural(views, "time")))
 	}
 	if days > 0 {
-		out = append(out, "A link works for at most "+templates.Plural(days, "day")+".")
+		out = append(out, l.T("A link works for at most %s.", l.Plural(days, "day")))
 	}
 	return out
 }
 
 // termWords says what a verdict leaves.
-func termWords(v relay.Verdict) []string {
-	return append(holdTerms(v.Quorum, v.KeyOnly, v.FullRedaction), limitTerms(v.MaxMinutes, v.MaxViews, v.MaxDays)...)
+func termWords(l templates.Lang, v relay.Verdict) []string {
+	return append(holdTerms(l, v.Quorum, v.KeyOnly, v.FullRedaction), limitTerms(l, v.MaxMinutes, v.MaxViews, v.MaxDays)...)
 }
 
 func findingWords(f relay.Finding) string {
@@ -93,35 +92,35 @@ var widerWords = map[string]string{
 }
 
 // relationWords says how an earlier request bears on the one that is shown.
-func relationWords(l relay.LedgerLine) (out []string) {
-	for _, r := range l.Relations {
+func relationWords(l templates.Lang, line relay.LedgerLine) (out []string) {
+	for _, r := range line.Relations {
 		switch r {
 		case relay.RelationAmended:
-			out = append(out, "The new request amends this one.")
+			out = append(out, l.T("The new request amends this one."))
 		case relay.RelationSameCase:
-			out = append(out, "The same case.")
+			out = append(out, l.T("The same case."))
 		case relay.RelationSameCamera:
-			out = append(out, "The same camera at another time.")
+			out = append(out, l.T("The same camera at another time."))
 		case relay.RelationRepeated:
-			out = append(out, "Part of the same footage.")
+			out = append(out, l.T("Part of the same footage."))
 		case relay.RelationWidened:
 			var more []string
-			for _, w := range l.Wider {
-				more = append(more, widerWords[w])
+			for _, w := range line.Wider {
+				more = append(more, l.T(widerWords[w]))
 			}
-			out = append(out, "The new request asks for more: "+strings.Join(more, ", ")+".")
+			out = append(out, l.T("The new request asks for more: %s.", strings.Join(more, ", ")))
 		}
 	}
 	return out
 }
 
 // ledgerWords sums a ledger up; empty when there is nothing to say.
-func ledgerWords(l relay.Ledger) (out []string) {
-	if l.Asked > 1 {
-		out = append(out, "In 30 days this agency has asked "+templates.Plural(l.Asked, "time")+" for this camera, for "+templates.Span(l.Footage)+" of footage together.")
+func ledgerWords(l templates.Lang, all relay.Ledger) (out []string) {
+	if all.Asked > 1 {
+		out = append(out, l.T("In 30 days this agency has asked %s for this camera, for %s of footage together.", l.Plural(all.Asked, "time"), l.Span(all.Footage)))
 	}
-	if l.Agencies > 1 {
-		out = append(out, fmt.Sprintf("%d agencies", l.Agencies)+" asked for part of the same footage.")
+	if all.Agencies > 1 {
+		out = append(out, l.T("%d agencies asked for part of the same footage.", all.Agencies))
 	}
 	return out
 }

@@ -26,7 +26,7 @@ func (s *Server) Rules(c *gin.Context) error {
 	}
 	p := templates.Rules{Layout: s.layout(c, "rules", "Rules", "rules.js"), Fields: ruleFields}
 	for _, r := range rules {
-		p.Rules = append(p.Rules, templates.RuleRow{ID: r.ID, Name: r.Name, Does: does(r.Effect), When: r.When, ByHand: r.Preset == "", On: r.On, Hits: hits[r.ID]})
+		p.Rules = append(p.Rules, templates.RuleRow{ID: r.ID, Name: r.Name, Does: does(templates.Spoken(ctx), r.Effect), When: r.When, ByHand: r.Preset == "", On: r.On, Hits: hits[r.ID]})
 	}
 	for _, preset := range relay.Presets() {
 		f := templates.PresetForm{ID: preset.ID, Name: preset.Name, About: presetWords[preset.ID], Choose: preset.Choose}
@@ -220,13 +220,13 @@ func (s *Server) LiftHold(c *gin.Context) error {
 }
 
 // holdReasons says why the rules hold a request, to a member who confirms it.
-func holdReasons(v relay.Verdict) (out []string) {
+func holdReasons(l templates.Lang, v relay.Verdict) (out []string) {
 	for _, f := range v.Findings {
 		if f.Effect == relay.EffectHold || f.Effect == relay.EffectStop || f.Failed {
-			out = append(out, f.Name+": "+findingWords(f))
+			out = append(out, f.Name+": "+l.T(findingWords(f)))
 		}
 	}
-	return append(out, termWords(v)...)
+	return append(out, termWords(l, v)...)
 }
 
 // terms says what the rules and the lane of a request leave.
@@ -239,7 +239,7 @@ func (s *Server) terms(ctx context.Context, q relay.Request, p *templates.Reques
 		}
 		p.Findings = append(p.Findings, templates.Finding{Name: f.Name, Does: findingWords(f), Failed: f.Failed})
 	}
-	p.Terms = termWords(q.Verdict)
+	p.Terms = termWords(templates.Spoken(ctx), q.Verdict)
 	if q.Claims.Lane == relay.LaneExigent {
 		p.CallBack, p.CalledAt, p.CallNote = t.CallBack, q.CalledAt, q.CallNote
 		p.ExigentMinutes, p.ExigentHours = int(relay.ExigentMaxWindow.Minutes()), int(relay.ExigentMaxLease.Hours())
@@ -267,13 +267,13 @@ func (s *Server) ledger(ctx context.Context, q relay.Request, p *templates.Reque
 	const most = 10
 	l := relay.NewLedger(q, all)
 	p.Widens = l.Widens()
-	p.LedgerWords = ledgerWords(l)
+	p.LedgerWords = ledgerWords(templates.Spoken(ctx), l)
 	for _, line := range l.Lines[:min(len(l.Lines), most)] {
 		card, err := s.card(ctx, line.Request)
 		if err != nil {
 			return err
 		}
-		p.Ledger = append(p.Ledger, templates.LedgerLine{RequestCard: card, Relations: relationWords(line)})
+		p.Ledger = append(p.Ledger, templates.LedgerLine{RequestCard: card, Relations: relationWords(templates.Spoken(ctx), line)})
 	}
 	if f, owed := q.FollowUp(all, s.now()); owed {
 		p.FollowUp = &templates.FollowUp{Due: f.Due, Breached: f.Breached}

@@ -52,6 +52,7 @@ func (s *Server) Authenticate(c *gin.Context) (relay.Member, error) {
 			return relay.Member{}, err
 		}
 	}
+	speak(c, m)
 	c.Set(keyMember, m)
 	c.Set(keySession, session)
 	return m, nil

@@ -1,7 +1,6 @@
 package home
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -38,25 +37,25 @@ func purpose(p relay.PurposeCode) string {
 }
 
 // basis says on what the agency rests its request, and whether the home must answer.
-func basis(b relay.LegalBasis) (words string, compulsory bool) {
+func basis(l templates.Lang, b relay.LegalBasis) (words string, compulsory bool) {
 	switch b.Kind {
 	case relay.BasisVoluntary:
-		words = "They ask for your help. You are free to say no, or to say nothing."
+		words = l.T("They ask for your help. You are free to say no, or to say nothing.")
 	case relay.BasisWarrant:
-		words = "They say that a judge has issued a warrant."
+		words = l.T("They say that a judge has issued a warrant.")
 	case relay.BasisSubpoena:
-		words = "They say that they have a subpoena."
+		words = l.T("They say that they have a subpoena.")
 	case relay.BasisCourtOrder:
-		words = "They say that a court has ordered it."
+		words = l.T("They say that a court has ordered it.")
 	case relay.BasisStatute:
-		words = "They say that a law allows them to ask."
+		words = l.T("They say that a law allows them to ask.")
 	case relay.BasisExigent:
-		words = "They say that a life is in danger and that there is no time for a court."
+		words = l.T("They say that a life is in danger and that there is no time for a court.")
 	default:
-		words = "They rest it on: " + string(b.Kind)
+		words = l.T("They rest it on: %s", string(b.Kind))
 	}
 	if b.Compulsory {
-		words += " They say that you must answer. Ask for the paper, and ask a lawyer before you refuse."
+		words += " " + l.T("They say that you must answer. Ask for the paper, and ask a lawyer before you refuse.")
 	}
 	return words, b.Compulsory
 }
@@ -74,46 +73,46 @@ func lane(l relay.Lane) string {
 }
 
 // keeps says for how long the agency promises to keep the clip.
-func keeps(r relay.Retention) string {
-	s := fmt.Sprintf("for %s, then destroyed", templates.Plural(r.Days, "day"))
+func keeps(l templates.Lang, r relay.Retention) string {
+	s := l.T("for %s, then destroyed", l.Plural(r.Days, "day"))
 	if r.Trigger == "case_close" {
-		s = fmt.Sprintf("until the case is closed and %s after, then destroyed", templates.Plural(r.Days, "day"))
+		s = l.T("until the case is closed and %s after, then destroyed", l.Plural(r.Days, "day"))
 	}
 	return s
 }
 
 // onward says with whom the agency promises to share the clip, one sentence each.
-func onward(o relay.Onward) []string {
+func onward(l templates.Lang, o relay.Onward) []string {
 	var out []string
 	switch o.Policy {
 	case "none":
-		out = append(out, "They say they will pass it on to nobody.")
+		out = append(out, l.T("They say they will pass it on to nobody."))
 	case "listed":
-		out = append(out, "They say they may pass it on to: "+strings.Join(o.Recipients, ", ")+".")
+		out = append(out, l.T("They say they may pass it on to: %s.", strings.Join(o.Recipients, ", ")))
 	case "law_only":
-		out = append(out, "They say they will pass it on only where a law makes them.")
+		out = append(out, l.T("They say they will pass it on only where a law makes them."))
 	}
 	if o.Federal {
-		out = append(out, "They say federal agencies may get it.")
+		out = append(out, l.T("They say federal agencies may get it."))
 	}
 	if o.Immigration {
-		out = append(out, "They say immigration enforcement may get it.")
+		out = append(out, l.T("They say immigration enforcement may get it."))
 	}
 	if len(o.Systems) > 0 {
-		out = append(out, "They will keep it in: "+strings.Join(o.Systems, ", ")+".")
+		out = append(out, l.T("They will keep it in: %s.", strings.Join(o.Systems, ", ")))
 	}
 	return out
 }
 
 // verified says how much the relay knows of who an agency is.
-func verified(a relay.Agency, now time.Time, zone *time.Location) (words, tone string) {
+func verified(l templates.Lang, a relay.Agency, now time.Time, zone *time.Location) (words, tone string) {
 	switch {
 	case a.Status == relay.AgencySuspended:
-		return "Suspended by your home", "bad"
+		return l.T("Suspended by your home"), "bad"
 	case !a.VerifiedUntil.IsZero() && now.After(a.VerifiedUntil):
-		return "Verified " + in(a.VerifiedAt, zone).Format("2 January 2006") + "; due to be checked again", "warn"
+		return l.T("Verified %s; due to be checked again", l.Time(in(a.VerifiedAt, zone), "2 January 2006")), "warn"
 	}
-	return "Verified on " + in(a.VerifiedAt, zone).Format("2 January 2006"), "good"
+	return l.T("Verified on %s", l.Time(in(a.VerifiedAt, zone), "2 January 2006")), "good"
 }
 
 func level(l relay.Level) string {

@@ -11,6 +11,7 @@ import (
 	"cliplease/relay"
 	"cliplease/server/token"
 	"cliplease/storage"
+	"cliplease/templates"
 
 	"github.com/gin-gonic/gin"
 )
@@ -59,10 +60,10 @@ func (s *Server) Code(c *gin.Context) error {
 	}
 	code := rand.Text()[:8] // base32, 40 bits
 	minutes := strconv.Itoa(int(relay.CodeLife.Minutes()))
-	err = s.store.DB.SendCode(c.Request.Context(), o, code, s.mac(o, code), map[string]string{"name": o.Copy.Recipient.Name, "minutes": minutes}, now)
+	err = s.store.DB.SendCode(c.Request.Context(), o, code, s.mac(o, code), map[string]string{"name": o.Copy.Recipient.Name, "minutes": minutes, "lang": string(templates.Spoken(c.Request.Context()))}, now)
 	switch {
 	case errors.Is(err, relay.ErrPolicy):
-		c.JSON(http.StatusTooManyRequests, gin.H{"error": "Three codes were sent within the hour. Look for them in your mailbox, also among unwanted mail; another can be sent in an hour."})
+		c.JSON(http.StatusTooManyRequests, gin.H{"error": templates.Spoken(c.Request.Context()).T("Three codes were sent within the hour. Look for them in your mailbox, also among unwanted mail; another can be sent in an hour.")})
 		return nil
 	case errors.Is(err, relay.ErrConflict), errors.Is(err, relay.ErrNotFound): // it ended in the meantime
 		return notAvailable(c)

@@ -79,7 +79,7 @@ func answer(c *gin.Context, err error) error {
 		return notAvailable(c)
 	case errors.Is(err, media.ErrUnavailable):
 		c.Header("Retry-After", "10")
-		c.JSON(http.StatusServiceUnavailable, gin.H{"error": "The relay cannot read the footage now. Try again in a few minutes; no view was used up."})
+		c.JSON(http.StatusServiceUnavailable, gin.H{"error": templates.Spoken(c.Request.Context()).T("The relay cannot read the footage now. Try again in a few minutes; no view was used up.")})
 		return nil
 	}
 	return err
@@ -172,7 +172,7 @@ func (s *Server) Static(c *gin.Context) error {
 // page renders to a buffer first, so that a fault becomes an answer of its own.
 func page(c *gin.Context, status int, name string, data any) error {
 	var out bytes.Buffer
-	if err := templates.Render(&out, name, data); err != nil {
+	if err := templates.Render(&out, templates.Spoken(c.Request.Context()), name, data); err != nil {
 		return err
 	}
 	c.Data(status, "text/html; charset=utf-8", out.Bytes())

@@ -199,7 +199,7 @@ func (s *Server) More(c *gin.Context) error {
 	}
 	switch err := s.store.DB.AskMore(c.Request.Context(), o, now); {
 	case errors.Is(err, relay.ErrPolicy):
-		c.JSON(http.StatusTooManyRequests, gin.H{"error": "The home was asked within the last day. You can ask again after that."})
+		c.JSON(http.StatusTooManyRequests, gin.H{"error": templates.Spoken(c.Request.Context()).T("The home was asked within the last day. You can ask again after that.")})
 		return nil
 	case errors.Is(err, relay.ErrConflict), errors.Is(err, relay.ErrNotFound): // it ended in the meantime
 		return notAvailable(c)

@@ -3,6 +3,13 @@
 // beside the field, and what was typed stays. Text is only ever set as text.
 "use strict";
 
+// t is an English message in the page's language, {0}, {1}, … filled with args. Pages in another language than English
+// load its messages before this script.
+const t = (message, ...args) => {
+	const found = typeof messages === "object" && messages[message] || message;
+	return found.replace(/\{(\d)\}/g, (_, i) => String(args[i]));
+};
+
 const cliplease = {
 	// values reads a form as JSON. data-type on a field says what it is: "int", "bool" (anything typed), "list" (each
 	// checked box adds its value), "lines" (one entry a line) or "json". A lone checkbox is a boolean.
@@ -45,14 +52,14 @@ const cliplease = {
 				body: JSON.stringify(value || {}),
 			});
 		} catch {
-			throw new Error("The relay cannot be reached. Check that it runs and that you are online, then try again.");
+			throw new Error(t("The relay cannot be reached. Check that it runs and that you are online, then try again."));
 		}
 		let body = {};
 		try {
 			body = await response.json();
 		} catch { /* an answer without a body */ }
 		if (!response.ok) {
-			const err = new Error(body.error || "That did not work (" + response.status + "). Load the page again and retry.");
+			const err = new Error(body.error || t("That did not work ({0}). Load the page again and retry.", response.status));
 			err.field = body.field || "";
 			err.status = response.status;
 			throw err;
@@ -129,6 +136,7 @@ document.addEventListener("submit", (event) => {
 	cliplease.run(form, async () => {
 		const body = await cliplease.post(form.getAttribute("action"), values);
 		form.dispatchEvent(new CustomEvent("cliplease:done", { bubbles: true, detail: body }));
+		if ("language" in form.dataset) location.reload();
 		cliplease.follow(body);
 	});
 });
@@ -155,7 +163,7 @@ offline.className = "offline";
 offline.setAttribute("role", "status");
 document.body.prepend(offline);
 const tellOffline = () => {
-	offline.textContent = navigator.onLine ? "" : "You are offline. What is on this page may be old, and what you press may not reach the relay until you are online again.";
+	offline.textContent = navigator.onLine ? "" : t("You are offline. What is on this page may be old, and what you press may not reach the relay until you are online again.");
 };
 addEventListener("offline", tellOffline);
 addEventListener("online", tellOffline);

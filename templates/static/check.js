@@ -22,21 +22,21 @@ async function fingerprint(file, mine, progress) {
 }
 
 function when(stamp) {
-	return new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" }).format(new Date(stamp));
+	return new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "full", timeStyle: "long" }).format(new Date(stamp));
 }
 
 function tell(sum, answer, name) {
 	const box = document.getElementById("result");
 	const set = (what, text) => { box.querySelector(`[data-${what}]`).textContent = text; };
 	if (!answer.released) {
-		set("title", "Not known here");
-		set("says", `This relay has not released “${name}” in this form. It may come from somewhere else, or it was changed, cut or converted since.`);
+		set("title", t("Not known here"));
+		set("says", t("This relay has not released “{0}” in this form. It may come from somewhere else, or it was changed, cut or converted since.", name));
 	} else if (answer.runs) {
-		set("title", "Released here, unchanged");
-		set("says", `“${name}” is a copy that this relay released, and it is unchanged. Its lease runs until ${when(answer.at)}, unless the home ends it before.`);
+		set("title", t("Released here, unchanged"));
+		set("says", t("“{0}” is a copy that this relay released, and it is unchanged. Its lease runs until {1}, unless the home ends it before.", name, when(answer.at)));
 	} else {
-		set("title", "Released here, unchanged; its lease is over");
-		set("says", `“${name}” is a copy that this relay released, and it is unchanged. Its lease ended on ${when(answer.at)}. The permission to watch it has ended with that.`);
+		set("title", t("Released here, unchanged; its lease is over"));
+		set("says", t("“{0}” is a copy that this relay released, and it is unchanged. Its lease ended on {1}. The permission to watch it has ended with that.", name, when(answer.at)));
 	}
 	set("sum", sum);
 	box.hidden = false;
@@ -58,8 +58,8 @@ async function check(file) {
 		if (mine === run) tell(sum, answer, file.name);
 	} catch (err) {
 		if (mine !== run) return;
-		if (err.status === 429) err.message = "Too many files were checked from here. Wait a minute, then try again.";
-		else if (err.name === "NotReadableError" || err.name === "NotFoundError") err.message = "The file cannot be read. Choose it again.";
+		if (err.status === 429) err.message = t("Too many files were checked from here. Wait a minute, then try again.");
+		else if (err.name === "NotReadableError" || err.name === "NotFoundError") err.message = t("The file cannot be read. Choose it again.");
 		cliplease.show(checkForm, err);
 	} finally {
 		if (mine === run) work.hidden = true;

@@ -8,14 +8,14 @@
 	const divider = document.createElement("div");
 	divider.className = "divider";
 	divider.tabIndex = 0;
-	for (const [name, value] of Object.entries({ role: "slider", "aria-label": "Divider: the release copy on its left, your original on its right", "aria-valuemin": "0", "aria-valuemax": "100" })) divider.setAttribute(name, value);
+	for (const [name, value] of Object.entries({ role: "slider", "aria-label": t("Divider: the release copy on its left, your original on its right"), "aria-valuemin": "0", "aria-valuemax": "100" })) divider.setAttribute(name, value);
 	let at = 50;
 	const set = (percent) => {
 		at = Math.min(100, Math.max(0, percent));
 		over.style.clipPath = pair.classList.contains("over") ? "inset(0 0 0 " + at + "%)" : "";
 		divider.style.left = at + "%";
 		divider.setAttribute("aria-valuenow", String(Math.round(at)));
-		divider.setAttribute("aria-valuetext", Math.round(at) + " % of the release copy");
+		divider.setAttribute("aria-valuetext", t("{0} % of the release copy", Math.round(at)));
 	};
 	button.addEventListener("click", () => {
 		const on = pair.classList.toggle("over");

@@ -53,7 +53,7 @@ cliplease.surface = (stages, keep) => {
 				const r = keep.rect(i), exact = r.exact !== false;
 				b.className = "region " + keep.look(i) + (i === self.chosen ? " chosen" : "") + (exact ? "" : " ghost");
 				b.hidden = !exact && i !== self.chosen;
-				b.setAttribute("aria-label", keep.label(i) + (fixed(i) ? "" : " Arrow keys move it, shift and arrow keys resize it.") + " Delete takes it away.");
+				b.setAttribute("aria-label", fixed(i) ? t("{0} Delete takes it away.", keep.label(i)) : t("{0} Arrow keys move it, shift and arrow keys resize it, Delete takes it away.", keep.label(i)));
 				put(b, r);
 			}
 		}
@@ -138,7 +138,7 @@ cliplease.surface = (stages, keep) => {
 			if (!way || fixed(i)) return;
 			event.preventDefault();
 			const r = keep.rect(i), step = 0.01;
-			keep.change(keep.name(i) + (event.shiftKey ? " is resized." : " is moved."), () => {
+			keep.change(event.shiftKey ? t("{0} is resized.", keep.name(i)) : t("{0} is moved.", keep.name(i)), () => {
 				self.chosen = i;
 				if (event.shiftKey) keep.place(i, { ...r, w: r.w + way[0] * step, h: r.h + way[1] * step });
 				else keep.place(i, { ...r, x: r.x + way[0] * step, y: r.y + way[1] * step });

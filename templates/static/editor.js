@@ -30,10 +30,10 @@
 	const lanes = new Map([...document.querySelectorAll("[data-uncover]")].map((b) => [b.dataset.uncover, { name: b.dataset.of, keys: JSON.parse(b.dataset.places), button: b }]));
 	const keysOf = (e) => (e.track ? lanes.get(e.track).keys : e.keys);
 	const kinds = {
-		follow: "Hide it and follow it",
-		stay: "Hide it, held in place",
-		area: "Hide this area all the time",
-		outside: "Hide everything but this",
+		follow: t("Hide it and follow it"),
+		stay: t("Hide it, held in place"),
+		area: t("Hide this area all the time"),
+		outside: t("Hide everything but this"),
 	};
 
 	function rectOf(e) {
@@ -90,7 +90,7 @@
 	const say = (words) => { said.textContent = words; };
 
 	function remove(i) {
-		change("Region " + (i + 1) + " is taken away. Undo brings it back.", () => {
+		change(t("Region {0} is taken away. Undo brings it back.", i + 1), () => {
 			edits.splice(i, 1);
 			surface.chosen = -1;
 		});
@@ -98,7 +98,7 @@
 	}
 
 	function add(r) {
-		change("Region " + (edits.length + 1) + " is drawn. Prepare again to hide it.", () => {
+		change(t("Region {0} is drawn. Prepare again to hide it.", edits.length + 1), () => {
 			const e = { kind: "box", follow: true, keys: [] };
 			place(e, r);
 			edits.push(e);
@@ -111,7 +111,7 @@
 		wanted = on;
 		drawing.setAttribute("aria-pressed", String(on));
 		surface.want(on);
-		if (on) say("Drag over what should be hidden, on either picture.");
+		if (on) say(t("Drag over what should be hidden, on either picture."));
 	}
 
 	// Both pictures show the same regions.
@@ -122,8 +122,8 @@
 		save: () => JSON.stringify(edits),
 		restore: (text) => { edits = JSON.parse(text); },
 		look: (i) => kindOf(edits[i]),
-		name: (i) => "Region " + (i + 1),
-		label: (i) => "Region " + (i + 1) + ": " + (fixed(edits[i]) ? "Uncovered" : kinds[kindOf(edits[i])]) + ".",
+		name: (i) => t("Region {0}", i + 1),
+		label: (i) => t("Region {0}", i + 1) + ": " + (fixed(edits[i]) ? t("Uncovered") : kinds[kindOf(edits[i])]) + ".",
 		fixed: (i) => fixed(edits[i]),
 		draws: (event) => wanted || event.pointerType !== "touch",
 		press(takes) {
@@ -138,7 +138,7 @@
 		drawn: add,
 		moved(i, before) {
 			history.push(before);
-			say("Region " + (i + 1) + " is moved. Prepare again to hide it there.");
+			say(t("Region {0} is moved. Prepare again to hide it there.", i + 1));
 		},
 		change, remove, show,
 	});
@@ -187,27 +187,27 @@
 	function show() {
 		const focused = list.contains(document.activeElement) ? [...list.querySelectorAll("button, select")].indexOf(document.activeElement) : -1;
 		list.replaceChildren(...edits.map((e, i) => {
-			const li = document.createElement("li"), name = document.createElement("span"), choice = document.createElement("select"), label = "Region " + (i + 1);
+			const li = document.createElement("li"), name = document.createElement("span"), choice = document.createElement("select"), label = t("Region {0}", i + 1);
 			li.className = "row";
 			if (fixed(e)) {
 				li.append(...uncovered(e, i, name));
 				return li;
 			}
 			name.className = "strong";
-			name.textContent = label + (e.kind === "box" ? ", drawn at " + e.keys.map((k) => clock(frameOf(k))).join(", ") : "");
-			choice.setAttribute("aria-label", "What " + label.toLowerCase() + " does");
+			name.textContent = e.kind === "box" ? t("{0}, drawn at {1}", label, e.keys.map((k) => clock(frameOf(k))).join(", ")) : label;
+			choice.setAttribute("aria-label", t("What region {0} does", i + 1));
 			for (const [value, words] of Object.entries(kinds)) choice.append(new Option(words, value, false, value === kindOf(e)));
 			choice.addEventListener("change", () => change(label + ": " + kinds[choice.value] + ".", () => turn(e, choice.value)));
 			li.append(name, choice);
 			if (e.kind === "box") {
-				li.append(button("Show", label, () => {
+				li.append(button(t("Show"), label, () => {
 					surface.chosen = i;
 					main.pause();
 					main.currentTime = e.keys[0].at_ns / 1e9;
 					paint();
 				}));
 			}
-			li.append(button("Remove", label, () => remove(i)));
+			li.append(button(t("Remove"), label, () => remove(i)));
 			return li;
 		}));
 		if (focused >= 0) {
@@ -251,7 +251,7 @@
 		edits = JSON.parse(history.pop());
 		if (surface.chosen >= edits.length) surface.chosen = -1;
 		show();
-		say("The last change is undone.");
+		say(t("The last change is undone."));
 		if (undo.hidden) drawing.focus();
 	});
 	editor.addEventListener("submit", (event) => {

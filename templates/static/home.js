@@ -36,14 +36,14 @@ function encode(credential) {
 }
 
 async function passkey(kind, begun) {
-	if (!window.PublicKeyCredential) throw new Error("This browser cannot use passkeys. Try a newer one, or your phone.");
+	if (!window.PublicKeyCredential) throw new Error(t("This browser cannot use passkeys. Try a newer one, or your phone."));
 	try {
 		const publicKey = decode(begun.publicKey);
 		return encode(kind === "create" ? await navigator.credentials.create({ publicKey }) : await navigator.credentials.get({ publicKey }));
 	} catch (err) {
-		if (err.name === "InvalidStateError") throw new Error("This device has a passkey for this home already.");
-		if (err.name === "NotAllowedError") throw new Error("No passkey was used. Try again, and confirm with your fingerprint, face or PIN.");
-		throw new Error("The passkey did not work: " + err.message);
+		if (err.name === "InvalidStateError") throw new Error(t("This device has a passkey for this home already."));
+		if (err.name === "NotAllowedError") throw new Error(t("No passkey was used. Try again, and confirm with your fingerprint, face or PIN."));
+		throw new Error(t("The passkey did not work: {0}", err.message));
 	}
 }
 
@@ -126,7 +126,7 @@ for (const form of document.querySelectorAll("form[data-compare]")) {
 		compared.value = "";
 		agree.checked = false;
 		button.disabled = false;
-		button.textContent = "Show the words to compare";
+		button.textContent = t("Show the words to compare");
 	};
 	form.elements.namedItem("jwks").addEventListener("input", again);
 	agree.addEventListener("change", () => {
@@ -143,7 +143,7 @@ for (const form of document.querySelectorAll("form[data-compare]")) {
 			return p;
 		}));
 		words.hidden = false;
-		button.textContent = "Register the agency";
+		button.textContent = t("Register the agency");
 		button.disabled = true;
 		form.elements.namedItem("how").focus();
 	});
@@ -260,11 +260,11 @@ if (review) {
 		if (next !== undefined) seek(next);
 	};
 	main.addEventListener("play", () => {
-		play.textContent = "Pause both";
+		play.textContent = t("Pause both");
 		if (beside) beside.play().catch(() => {});
 	});
 	main.addEventListener("pause", () => {
-		play.textContent = "Play both";
+		play.textContent = t("Play both");
 		if (beside) beside.pause();
 		follow();
 	});

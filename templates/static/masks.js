@@ -8,8 +8,8 @@
 	const said = form.querySelector("[data-said]"), share = form.querySelector("[data-share]"), unsaved = form.querySelector("[data-unsaved]"), save = form.querySelector("[data-save]");
 	let masks = JSON.parse(form.dataset.masks), wanted = false, left = false;
 	const first = JSON.stringify(masks), history = [];
-	const fields = [["x", "From the left"], ["y", "From the top"], ["w", "Width"], ["h", "Height"]];
-	const name = (i) => "Mask " + (i + 1);
+	const fields = [["x", t("From the left")], ["y", t("From the top")], ["w", t("Width")], ["h", t("Height")]];
+	const name = (i) => t("Mask {0}", i + 1);
 	const say = (words) => { said.textContent = words; };
 
 	// hidden is how much of the picture the masks hide; where they overlap it counts once.
@@ -34,7 +34,7 @@
 	};
 
 	function remove(i) {
-		change(name(i) + " is taken away. Undo brings it back.", () => {
+		change(t("{0} is taken away. Undo brings it back.", name(i)), () => {
 			masks.splice(i, 1);
 			surface.chosen = -1;
 		});
@@ -42,7 +42,7 @@
 	}
 
 	function add(r) {
-		change(name(masks.length) + " is drawn. Give it a name.", () => {
+		change(t("{0} is drawn. Give it a name.", name(masks.length)), () => {
 			masks.push({ name: "", ...surface.within(r) });
 			surface.chosen = masks.length - 1;
 			want(false);
@@ -53,7 +53,7 @@
 		wanted = on;
 		drawing.setAttribute("aria-pressed", String(on));
 		surface.want(on);
-		if (on) say("Drag over what should never be seen.");
+		if (on) say(t("Drag over what should never be seen."));
 	}
 
 	const surface = cliplease.surface([stage], {
@@ -74,7 +74,7 @@
 		},
 		moved(i, before) {
 			history.push(before);
-			say(name(i) + " is moved.");
+			say(t("{0} is moved.", name(i)));
 		},
 		change, remove, show,
 	});
@@ -95,18 +95,18 @@
 		const called = document.createElement("input");
 		called.required = true;
 		called.maxLength = 60;
-		called.placeholder = "the neighbours’ window";
-		called.addEventListener("change", () => change(name(i) + " is named.", () => { masks[i].name = called.value.trim(); }));
+		called.placeholder = t("the neighbours’ window");
+		called.addEventListener("change", () => change(t("{0} is named.", name(i)), () => { masks[i].name = called.value.trim(); }));
 		for (const [key, words] of fields) {
 			const input = document.createElement("input");
 			Object.assign(input, { type: "number", min: key === "w" || key === "h" ? "1" : "0", max: "100", step: "any" });
 			input.addEventListener("change", () => {
 				const share = Number(input.value) / 100;
-				change(name(i) + " is moved.", () => { Object.assign(masks[i], surface.within({ ...masks[i], [key]: share })); });
+				change(t("{0} is moved.", name(i)), () => { Object.assign(masks[i], surface.within({ ...masks[i], [key]: share })); });
 			});
 			grid.append(field(words + ", %", input));
 		}
-		li.append(field("Name of mask " + (i + 1), called), grid, surface.button("Remove", name(i), () => remove(i)));
+		li.append(field(t("Name of mask {0}", i + 1), called), grid, surface.button(t("Remove"), name(i), () => remove(i)));
 		return li;
 	}
 
@@ -139,7 +139,7 @@
 		masks = JSON.parse(history.pop());
 		if (surface.chosen >= masks.length) surface.chosen = -1;
 		show();
-		say("The last change is undone.");
+		say(t("The last change is undone."));
 		if (undo.hidden) drawing.focus();
 	});
 	for (const pick of form.querySelectorAll("[data-pick]")) {

@@ -29,9 +29,9 @@
 		}
 		if (mine !== turn) return;
 		const n = answer.matches.length;
-		say((answer.tried === 0 ? "This can be used. No request has come yet on which to try it." :
-			"This can be used. It would have applied to " + n + " of the last " + answer.tried + (answer.tried === 1 ? " request" : " requests") + (n ? ":" : ".")) +
-			(answer.failed ? " On " + answer.failed + " it could not be evaluated; they would have been held." : ""), false);
+		say((answer.tried === 0 ? t("This can be used. No request has come yet on which to try it.") :
+			t("This can be used. It would have applied to {0} of the last {1} requests.", n, answer.tried)) +
+			(answer.failed ? " " + t("On {0} it could not be evaluated; they would have been held.", answer.failed) : ""), false);
 		const ul = document.createElement("ul");
 		ul.className = "plain small";
 		for (const m of answer.matches.slice(0, 10)) {

@@ -18,7 +18,7 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 		bar.hidden = true;
 		bar.setAttribute("aria-label", file.name);
 		words.className = "small soft";
-		if (old) words.textContent = "goes on at " + old.percent + " %, with the camera and start it was begun with";
+		if (old) words.textContent = t("goes on at {0} %, with the camera and start it was begun with", old.percent);
 		li.append(file.name + " ", words, bar);
 		return li;
 	}));
@@ -92,7 +92,7 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 		camera: form.elements.namedItem("camera").value, start: form.elements.namedItem("start").value, name: file.name, modified: String(file.lastModified),
 	}).map(([name, value]) => name + " " + text64(value)).join(",");
 
-	const span = (seconds) => seconds > 5400 ? Math.round(seconds / 3600) + " hours" : seconds > 90 ? Math.round(seconds / 60) + " minutes" : seconds + " seconds";
+	const span = (seconds) => seconds > 5400 ? t("{0} hours", Math.round(seconds / 3600)) : seconds > 90 ? t("{0} minutes", Math.round(seconds / 60)) : t("{0} seconds", seconds);
 
 	// pace tells how long the rest takes, by the speed of the last half minute.
 	const pace = () => {
@@ -104,7 +104,7 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 			marks = marks.filter((m) => now - m.now < 30000);
 			const first = marks[0], rate = (sent - first.sent) / (now - first.now) * 1000;
 			const seconds = Math.round(rest / rate);
-			return now - first.now > 500 && Number.isFinite(seconds) && seconds > 1 ? ", about " + span(seconds) + " left" : "";
+			return now - first.now > 500 && Number.isFinite(seconds) && seconds > 1 ? t(", about {0} left", span(seconds)) : "";
 		};
 	};
 
@@ -113,11 +113,11 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 		const bar = row.querySelector("progress"), old = known(file);
 		const fail = (text, field) => {
 			bar.hidden = true;
-			said(row, "not uploaded");
+			said(row, t("not uploaded"));
 			throw Object.assign(new Error(file.name + ": " + text), { field, reason: text });
 		};
-		if (file.size > Number(form.dataset.max)) fail("it is larger than the relay takes.", "file");
-		if (file.size === 0) fail("the file is empty.", "file");
+		if (file.size > Number(form.dataset.max)) fail(t("it is larger than the relay takes."), "file");
+		if (file.size === 0) fail(t("the file is empty."), "file");
 		let url = old ? "/uploads/" + old.unfinished : "", at = null, lost = 0, faults = 0;
 		const eta = left.eta;
 		bar.hidden = false;
@@ -133,7 +133,7 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 				answer = await ask("PATCH", url, { "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(from) }, file.slice(from, from + piece), (sent) => {
 					const now = Math.min(from + sent, file.size);
 					bar.value = 100 * now / file.size;
-					said(row, now === file.size ? "being sealed" : Math.floor(bar.value) + " %" + eta(left.done + now, left.all - left.done - now));
+					said(row, now === file.size ? t("being sealed") : Math.floor(bar.value) + " %" + eta(left.done + now, left.all - left.done - now));
 				});
 			}
 			const ok = answer.status >= 200 && answer.status < 300;
@@ -149,7 +149,7 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 				}
 				continue;
 			}
-			if (answer.status === 401) fail("you are signed out. Sign in, and choose the file again: it goes on where it was.", "");
+			if (answer.status === 401) fail(t("you are signed out. Sign in, and choose the file again: it goes on where it was."), "");
 			if (answer.error && answer.status < 500 && answer.status !== 404) fail(answer.error, answer.field);
 			if (answer.status === 404 && !making) { // its time was over: from the beginning
 				url = "";
@@ -161,13 +161,13 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 				continue;
 			}
 			if (answer.error && ++faults >= 5) fail(answer.error, "");
-			if (answer.status && answer.status < 500 && ++faults >= 5) fail("it could not be uploaded (" + answer.status + ").", "");
-			said(row, (at === null ? "" : Math.floor(bar.value) + " % is there. ") + "The connection is lost; this goes on by itself when it is back.");
+			if (answer.status && answer.status < 500 && ++faults >= 5) fail(t("it could not be uploaded ({0}).", answer.status), "");
+			said(row, (at === null ? "" : t("{0} % is there.", Math.floor(bar.value)) + " ") + t("The connection is lost; this goes on by itself when it is back."));
 			await wait(Math.min(1000 * 2 ** lost++, 30000));
 			if (!making) at = null; // what was on its way may have come
 		}
 		bar.hidden = true;
-		said(row, "uploaded");
+		said(row, t("uploaded"));
 	};
 
 	form.addEventListener("submit", (event) => {
@@ -175,13 +175,13 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 		cliplease.run(form, async () => {
 			const files = [...input.files], failed = [], wrong = [];
 			if (files.filter((f) => !known(f)).length > 1 && form.elements.namedItem("start").value) {
-				throw Object.assign(new Error("Several clips do not start at one moment. Leave this empty, so that the names of the files tell it, or upload them one by one."), { field: "start" });
+				throw Object.assign(new Error(t("Several clips do not start at one moment. Leave this empty, so that the names of the files tell it, or upload them one by one.")), { field: "start" });
 			}
 			show();
 			button.setAttribute("aria-disabled", "true");
 			const left = { all: files.reduce((n, f) => n + f.size, 0), done: 0, eta: pace() };
 			for (const [i, file] of files.entries()) {
-				status.textContent = "File " + (i + 1) + " of " + files.length;
+				status.textContent = t("File {0} of {1}", i + 1, files.length);
 				try {
 					await send(file, list.children[i], left);
 				} catch (err) {
@@ -196,7 +196,7 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
 			choose(failed);
 			if (wrong.length === 1 && files.length === 1) throw wrong[0];
 			for (const [i, err] of wrong.entries()) said(list.children[i], err.reason);
-			throw new Error((files.length - failed.length) + " of " + files.length + " files were uploaded. Beside each of the others is why not; mend that and upload them again.");
+			throw new Error(t("{0} of {1} files were uploaded. Beside each of the others is why not; mend that and upload them again.", files.length - failed.length, files.length));
 		});
 	});
 }

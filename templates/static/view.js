@@ -3,9 +3,9 @@
 
 // local writes a moment in the viewer's own zone, with the zone named.
 function local(stamp) {
-	const t = new Date(stamp);
-	if (Number.isNaN(t.getTime())) return stamp;
-	return new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" }).format(t);
+	const moment = new Date(stamp);
+	if (Number.isNaN(moment.getTime())) return stamp;
+	return new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "full", timeStyle: "long" }).format(moment);
 }
 
 for (const el of document.querySelectorAll("time[data-local]")) {
@@ -43,6 +43,9 @@ if (landing) {
 			ask(form, url, () => value(form), then);
 		});
 	};
+	document.addEventListener("cliplease:done", (event) => { // the page comes again in another language, with its secret
+		if (token && "language" in event.target.dataset) history.replaceState(null, "", "/r#" + token);
+	});
 	addEventListener("hashchange", () => location.reload()); // another link was pasted into the address
 
 	on("open-form", "/r/open", (form) => {
