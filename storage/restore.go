@@ -186,7 +186,7 @@ func (db *DB) restored(ctx context.Context, r *Restored, now time.Time) error {
 			"DELETE FROM sessions",
 			"DELETE FROM ceremonies",
 			"UPDATE notices SET scheme = '', host = '', key_id = '', sealed = '', state = '', result = ''", // their keys are in no backup
-			"DELETE FROM uploads", // their pieces and keys are in no backup
+			"DELETE FROM uploads",  // their pieces and keys are in no backup
 			"DELETE FROM searches", // their keys are in no backup
 			"DELETE FROM invitations WHERE used_at = 0",
 			"DELETE FROM agency_invitations WHERE closed_at = 0",
