@@ -22,7 +22,7 @@ func (s *Server) uncovered(ctx context.Context, all []relay.Exception) (out []te
 // leaving says how much an event leaves visible, or nothing.
 func leaving(l templates.Lang, e event) string {
 	if n, _ := e.Data["uncovered"].(float64); n > 0 {
-		return " " + l.T("with %s uncovered", l.Plural(int(n), "thing"))
+		return l.T(" with %s uncovered", l.Plural(int(n), "thing"))
 	}
 	return ""
 }
@@ -30,7 +30,7 @@ func leaving(l templates.Lang, e event) string {
 // toLeave says how much an event asks to leave visible, or nothing.
 func toLeave(l templates.Lang, e event) string {
 	if n, _ := e.Data["to_uncover"].(float64); n > 0 {
-		return " " + l.T("to uncover %s", l.Plural(int(n), "thing"))
+		return l.T(" to uncover %s", l.Plural(int(n), "thing"))
 	}
 	return ""
 }

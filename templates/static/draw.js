@@ -53,7 +53,7 @@ cliplease.surface = (stages, keep) => {
 				const r = keep.rect(i), exact = r.exact !== false;
 				b.className = "region " + keep.look(i) + (i === self.chosen ? " chosen" : "") + (exact ? "" : " ghost");
 				b.hidden = !exact && i !== self.chosen;
-				b.setAttribute("aria-label", fixed(i) ? t("{0} Delete takes it away.", keep.label(i)) : t("{0} Arrow keys move it, shift and arrow keys resize it, Delete takes it away.", keep.label(i)));
+				b.setAttribute("aria-label", fixed(i) ? t("{0} Delete takes it away.", keep.label(i)) : t("{0} Arrow keys move it, shift and arrow keys resize it. Delete takes it away.", keep.label(i)));
 				put(b, r);
 			}
 		}

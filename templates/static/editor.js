@@ -147,20 +147,20 @@
 
 	// uncovered is the line of something that is to be shown, with its reason.
 	function uncovered(e, i, name) {
-		const what = e.track ? lanes.get(e.track).name : e.of === "face" ? "Face" : "Plate", keys = keysOf(e);
+		const what = e.track ? lanes.get(e.track).name : e.of === "face" ? t("Face") : t("Plate"), keys = keysOf(e);
 		name.className = "strong";
-		name.textContent = "Uncover " + what + ", " + clock(frameOf(keys[0])) + " to " + clock(frameOf(keys[keys.length - 1]) + 1);
+		name.textContent = t("Uncover {0}, {1} to {2}", what, clock(frameOf(keys[0])), clock(frameOf(keys[keys.length - 1]) + 1));
 		const out = [name];
 		if (e.track) {
 			const label = document.createElement("label"), reason = document.createElement("input");
 			label.className = "wide";
-			label.textContent = "Why it need not be hidden ";
+			label.textContent = t("Why it need not be hidden") + " ";
 			reason.type = "text";
 			reason.maxLength = 200;
 			reason.autocomplete = "off";
 			reason.value = e.reason;
 			reason.dataset.reason = "";
-			const weigh = () => reason.setCustomValidity(reason.value.trim().length < 15 ? "Say why in 15 characters or more, so that another member can follow." : "");
+			const weigh = () => reason.setCustomValidity(reason.value.trim().length < 15 ? t("Say why in 15 characters or more, so that another member can follow.") : "");
 			weigh();
 			reason.addEventListener("input", () => {
 				weigh();
@@ -174,12 +174,12 @@
 			why.textContent = "“" + e.reason + "”";
 			out.push(why);
 		}
-		out.push(button("Show", what, () => {
+		out.push(button(t("Show"), what, () => {
 			surface.chosen = i;
 			main.pause();
 			main.currentTime = keys[Math.floor(keys.length / 2)].at_ns / 1e9;
 			paint();
-		}), button("Hide again", what, () => remove(i)));
+		}), button(t("Hide again"), what, () => remove(i)));
 		return out;
 	}
 
@@ -226,7 +226,7 @@
 
 	for (const [track, lane] of lanes) {
 		lane.button.addEventListener("click", () => {
-			change("Say why " + lane.name + " need not be hidden, and prepare again.", () => {
+			change(t("Say why {0} need not be hidden, and prepare again.", lane.name), () => {
 				edits.push({ kind: "exception", track, reason: "" });
 				surface.chosen = edits.length - 1;
 			});
