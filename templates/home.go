@@ -252,8 +252,8 @@ type Release struct {
 	Form         *DraftForm
 	Edits        string // what was drawn, as JSON; empty where nothing can be drawn
 	CameraID     string
-	Masked       bool    // the copy shows what a mask of the camera hides by now
-	Able         int    // members who may sign; set where something can be drawn
+	Masked       bool // the copy shows what a mask of the camera hides by now
+	Able         int  // members who may sign; set where something can be drawn
 	Uncovered    []Uncovered
 	Closed       bool    // the request cannot be answered any more
 	Quorum       *Quorum // nil when one signature is enough
