@@ -27,7 +27,7 @@ func status(l templates.Lang, err error) (code int, field, sentence string) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &invalid):
-		return http.StatusUnprocessableEntity, invalid.Field, invalid.Say(l.T)
+		return http.StatusUnprocessableEntity, invalid.Field, invalid.Say(l.Sentence)
 	case errors.As(err, &large):
 		return http.StatusRequestEntityTooLarge, "", l.T("This is larger than the relay takes.")
 	case errors.Is(err, errSignedOut):

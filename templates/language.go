@@ -97,6 +97,18 @@ func (l Lang) T(message string, args ...any) string {
 	return fmt.Sprintf(l.look(message), args...)
 }
 
+// Sentence is T for what is wrong with input: of its args those are put into l that are messages themselves.
+func (l Lang) Sentence(message string, args ...any) string {
+	said := make([]any, len(args))
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			a = l.look(s)
+		}
+		said[i] = a
+	}
+	return l.T(message, said...)
+}
+
 // Plural writes a count with its English noun in l: "1 view", "3 views".
 func (l Lang) Plural(n int, noun string) string {
 	forms := [2]string{noun, noun + "s"}

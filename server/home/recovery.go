@@ -165,7 +165,11 @@ func (s *Server) frozen(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if err := f.Check(s.now()); err != nil {
-		return err.Error(), nil
+		var invalid *relay.InvalidError
+		if errors.As(err, &invalid) {
+			return invalid.Say(templates.Spoken(ctx).Sentence), nil
+		}
+		return "", err
 	}
 	return "", nil
 }

@@ -313,7 +313,7 @@ func (s *Server) signedBy(ctx context.Context, g storage.GrantRecord) (string, e
 		names = append(names, name)
 	}
 	name, err := s.memberName(ctx, g.MemberID)
-	return strings.Join(append(names, name), " and "), err
+	return strings.Join(append(names, name), templates.Spoken(ctx).T(" and ")), err
 }
 
 // summary puts what the redactor reports into words.
@@ -425,7 +425,7 @@ func (s *Server) memberName(ctx context.Context, id string) (string, error) {
 	}
 	m, err := s.db.Member(ctx, id)
 	if errors.Is(err, relay.ErrNotFound) {
-		return "someone who has left the home", nil
+		return templates.Spoken(ctx).T("someone who has left the home"), nil
 	}
 	return m.Name, err
 }
