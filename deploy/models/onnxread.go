@@ -59,12 +59,12 @@ type onnxGraph struct {
 // readONNX reads a model of which every node has one output.
 func readONNX(b []byte) (*onnxGraph, error) {
 	g := &onnxGraph{consts: map[string]onnxTensor{}, written: map[string]bool{}}
-	err := fields(b, func(n protowire.Number, _ uint64, model []byte) error {
-		if n != 7 {
+	err := fields(b, func(field int, _ uint64, model []byte) error {
+		if field != 7 {
 			return nil
 		}
-		return fields(model, func(n protowire.Number, _ uint64, val []byte) error {
-			switch n {
+		return fields(model, func(field int, _ uint64, val []byte) error {
+			switch field {
 			case 1:
 				return g.readNode(val)
 			case 5:
@@ -73,11 +73,11 @@ func readONNX(b []byte) (*onnxGraph, error) {
 				return err
 			case 11, 12:
 				list := &g.ins
-				if n == 12 {
+				if field == 12 {
 					list = &g.outs
 				}
-				return fields(val, func(n protowire.Number, _ uint64, name []byte) error {
-					if n == 1 {
+				return fields(val, func(field int, _ uint64, name []byte) error {
+					if field == 1 {
 						*list = append(*list, string(name))
 					}
 					return nil
@@ -93,8 +93,8 @@ func (g *onnxGraph) readNode(b []byte) error {
 	node := &onnxNode{attrs: map[string]any{}}
 	outs := 0
 	var value onnxTensor
-	err := fields(b, func(n protowire.Number, _ uint64, val []byte) error {
-		switch n {
+	err := fields(b, func(field int, _ uint64, val []byte) error {
+		switch field {
 		case 1:
 			node.in = append(node.in, string(val))
 		case 2:
@@ -130,9 +130,9 @@ func (g *onnxGraph) readNode(b []byte) error {
 func readAttr(b []byte) (string, any, error) {
 	var name string
 	var v any
-	err := fields(b, func(n protowire.Number, num uint64, val []byte) error {
+	err := fields(b, func(field int, num uint64, val []byte) error {
 		var err error
-		switch n {
+		switch field {
 		case 1:
 			name = string(val)
 		case 2:
@@ -175,8 +175,8 @@ func readTensor(b []byte) (string, onnxTensor, error) {
 	var name string
 	var kind int
 	var raw []byte
-	err := fields(b, func(n protowire.Number, num uint64, val []byte) error {
-		switch n {
+	err := fields(b, func(field int, num uint64, val []byte) error {
+		switch field {
 		case 1:
 			dims, err := readInts(num, val)
 			t.dims = append(t.dims, dims...)
@@ -217,7 +217,7 @@ func readTensor(b []byte) (string, onnxTensor, error) {
 }
 
 // fields calls f for each field of a message with its number, and its value as a number or as bytes.
-func fields(b []byte, f func(n protowire.Number, num uint64, val []byte) error) error {
+func fields(b []byte, f func(field int, num uint64, val []byte) error) error {
 	for len(b) > 0 {
 		n, kind, tag := protowire.ConsumeTag(b)
 		if tag < 0 {
@@ -237,8 +237,9 @@ func fields(b []byte, f func(n protowire.Number, num uint64, val []byte) error) 
 			num = uint64(v)
 		case protowire.BytesType:
 			val, _ = protowire.ConsumeBytes(b[tag:])
+		default: // no field that is read has another type
 		}
-		if err := f(n, num, val); err != nil {
+		if err := f(int(n), num, val); err != nil {
 			return err
 		}
 		b = b[tag+size:]
@@ -348,7 +349,7 @@ func (g *onnxGraph) bias(n *onnxNode) []float32 {
 
 // setWeights gives a convolution weights of its own.
 func (g *onnxGraph) setWeights(n *onnxNode, w onnxTensor, bias []float32) {
-	name := n.out
+	var name string
 	for i := 0; ; i++ { // a name may hold the weights that these are made of, which others may use
 		name = fmt.Sprintf("%s_%d", n.out, i)
 		if _, used := g.consts[name+"_w"]; !used {
