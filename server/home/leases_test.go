@@ -2,6 +2,7 @@ package home_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,8 @@ func TestExtend(t *testing.T) {
 	p.post(to+"/extend", map[string]any{"hours": 24, "link": "lnone"}).want(422)
 
 	p.ok(h.Store.DB.AskMore(t.Context(), storage.Opened{Link: links[0], Release: live}, h.Now()))
-	p.page("/releases").says("asked for more time", "Let Det. J. Miller watch longer by")
+	whose := slices.IndexFunc(live.Copies, func(c relay.Copy) bool { return c.ID == links[0].CopyID }) // made at one moment, so either may be first
+	p.page("/releases").says("asked for more time", "Let "+live.Copies[whose].Recipient.Name+" watch longer by")
 	for name, tt := range map[string]struct {
 		link string
 		to   int
