@@ -19,8 +19,6 @@ if (landing) {
 	// until a person presses the button.
 	let token = location.hash.slice(1);
 	if (token) history.replaceState(null, "", "/r");
-	const byHand = document.getElementById("by-hand");
-	byHand.open = token === "";
 
 	const step = (name) => {
 		for (const el of landing.querySelectorAll("[data-step]")) el.hidden = el.dataset.step !== name;
@@ -48,6 +46,15 @@ if (landing) {
 	});
 	addEventListener("hashchange", () => location.reload()); // another link was pasted into the address
 
+	// Without a secret there is nothing to open: ask for the link first.
+	document.getElementById("open-form").addEventListener("submit", (event) => {
+		const link = document.getElementById("link");
+		if (token || link.value.trim()) return;
+		event.preventDefault();
+		event.stopImmediatePropagation();
+		document.getElementById("by-hand").open = true;
+		link.focus();
+	});
 	on("open-form", "/r/open", (form) => {
 		const typed = form.elements.t.value.trim().replace(/\s+/g, "");
 		return { t: typed ? typed.slice(typed.indexOf("#") + 1) : token };

@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"cliplease/relay"
+	"cliplease/templates"
 	"cliplease/test/driver"
 	"cliplease/test/footage"
 	"cliplease/test/servers"
@@ -33,6 +34,7 @@ type street struct {
 	agency  *driver.Agency
 	start   time.Time // of the clip
 	request string    // the request's id
+	lang    templates.Lang
 }
 
 // startStreet starts the relay. Its home is not set up.
@@ -95,9 +97,21 @@ func (s *street) ask(t *testing.T, clip string) {
 // redactor, as the homeowner and the recipient see it. With CLIPLEASE_SCREENSHOTS it leaves a
 // picture of every page there; no real person is in any of them.
 func TestScreenshots(t *testing.T) {
+	life(t, templates.English)
+	if os.Getenv(picturesTo) != "" { // the same pages; their words are tested in templates
+		for _, l := range templates.Languages()[1:] {
+			life(t, l)
+		}
+	}
+}
+
+// life goes through the life of a request with browsers that ask for pages in a language.
+func life(t *testing.T, l templates.Lang) {
 	s := startStreet(t)
+	s.lang = l
 	b := open(t, s.relay.Site.Home)
 	b.livesIn(zone)
+	b.speaks(l)
 	b.addPasskeys()
 	b.visit("/sign-in")
 	b.look("sign-in-new")
@@ -121,6 +135,12 @@ func TestScreenshots(t *testing.T) {
 	s.ask(t, clip)
 	b.visit("/agencies")
 	b.look("agencies")
+	b.visit(b.eval("new URL(document.querySelector('[href^=\"/history?\"]').href).pathname + new URL(document.querySelector('[href^=\"/history?\"]').href).search"))
+	b.look("history")
+	b.visit("/cameras")
+	b.visit(b.eval("new URL(document.querySelector('dd a[href^=\"/cameras/\"]').href).pathname"))
+	b.await("[...document.querySelectorAll('img')].every((i) => i.complete && i.naturalWidth > 0)")
+	b.look("masks")
 	b.visit("/clips")
 	b.look("clips")
 	b.visit("/")
@@ -134,7 +154,7 @@ func TestScreenshots(t *testing.T) {
 	b.await("location.pathname.startsWith('/releases/')")
 	release := strings.TrimPrefix(b.eval("location.pathname"), "/releases/")
 	b.look("release-preparing")
-	b.awaitText("Watch it from start to end")
+	b.awaitText(l.T("Watch it from start to end"))
 	const both = "[...document.querySelectorAll('.pair video')]"
 	b.await(both + ".every((v) => v.readyState >= 2)")
 	b.eval("(() => { const s = document.querySelector('[data-speed]'); s.value = '0.25'; s.dispatchEvent(new Event('change', { bubbles: true })); })()")
@@ -148,7 +168,7 @@ func TestScreenshots(t *testing.T) {
 	b.await("!document.querySelector('[data-second]').hidden")
 	b.look("release-approve")
 	b.click("[data-second]")
-	b.awaitText("Who holds it, and who watched")
+	b.awaitText(l.T("Who holds it, and who watched"))
 	b.look("release-live")
 
 	v := s.watch(t)
@@ -162,19 +182,19 @@ func TestScreenshots(t *testing.T) {
 	v.look("view-watch")
 
 	b.visit("/releases/" + release)
-	b.awaitText("watched") // what the recipient did
+	b.await("Number(document.querySelector('[data-views]').dataset.views) > 0") // what the recipient did
 	b.look("release-watched")
 	b.click("form[action$='/revoke'] button.wide")
-	b.awaitText("It is over")
+	b.awaitText(l.T("It is over"))
 	b.look("release-revoked")
 	v.eval("void (" + video + ".currentTime = 0)")
 	v.eval("void " + video + ".play().catch(() => {})")
-	v.awaitText("This view has ended")
+	v.awaitText(l.T("This view has ended"))
 	v.look("view-over")
 	v.forgive("404")
 	v.clean()
 
-	for _, path := range []string{"/requests", "/releases", "/household", "/activity"} {
+	for _, path := range []string{"/requests", "/releases", "/household", "/notices", "/rules", "/activity"} {
 		b.visit(path)
 		b.look(path[1:])
 	}
@@ -197,6 +217,7 @@ func (s *street) watch(t *testing.T) *tab {
 	}
 	v := open(t, s.relay.Site.View)
 	v.livesIn(zone)
+	v.speaks(s.lang)
 	v.visit(strings.TrimPrefix(link, v.origin))
 	v.look("view-landing")
 	v.click("#open-form button")
@@ -222,10 +243,18 @@ func (b *tab) livesIn(zone string) {
 	b.ok(err)
 }
 
+// speaks makes the browser ask for pages in a language.
+func (b *tab) speaks(l templates.Lang) {
+	b.t.Helper()
+	b.lang = l
+	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: b.eval("navigator.userAgent"), AcceptLanguage: string(l)})
+	b.ok(err)
+}
+
 // picture takes the picture of a page that the README shows: the top of it.
 func (b *tab) picture(name string) {
 	b.t.Helper()
-	if os.Getenv(picturesTo) == "" {
+	if os.Getenv(picturesTo) == "" || b.lang != templates.English { // the README is in English
 		return
 	}
 	b.ok(chromedp.Do(b.ctx, chromedp.EmulateViewport(1200, 900)))

@@ -19,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
+
+	"cliplease/templates"
 )
 
 // picturesTo names the folder into which pictures of the pages go; empty: none are taken.
@@ -30,6 +32,7 @@ type tab struct {
 	t      *testing.T
 	ctx    context.Context
 	origin string
+	lang   templates.Lang // that it asks for; none for the browser's own
 
 	mu     sync.Mutex
 	errors []string
@@ -201,11 +204,19 @@ func (b *tab) look(name string) {
 			b.eval("scrollTo(0, 0)")
 			shot, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
 			b.ok(err)
-			b.save(name+"-"+size.name+"-"+scheme, shot)
+			b.save(b.name(name)+"-"+size.name+"-"+scheme, shot)
 		}
 	}
 	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{})
 	b.ok(err)
+}
+
+// name is what a picture is called: in another language than English that comes first.
+func (b *tab) name(page string) string {
+	if b.lang == "" || b.lang == templates.English {
+		return page
+	}
+	return string(b.lang) + "-" + page
 }
 
 // forgive drops the errors that were expected: those whose text has part.
