@@ -66,6 +66,10 @@ func (p *process) await(ctx context.Context, ready func(context.Context) bool) e
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w: %s", p.cmd.Path, ctx.Err(), p.output.tail())
 		case <-tick.C:
+			// Another program took the port meanwhile; MinIO waits for it without end.
+			if said := p.output.tail(); strings.Contains(said, "address already in use") {
+				return fmt.Errorf("%s: %w: %s", p.cmd.Path, errEnded, said)
+			}
 		}
 	}
 	return nil
