@@ -67,6 +67,22 @@ func TestMotion(t *testing.T) {
 		}
 	})
 
+	t.Run("one small cell that changes a little", func(t *testing.T) {
+		m := looked()
+		cell := image.Rect(640, 320, 640+motionCell, 320+motionCell)
+		if got := m.part(drawn(bright, w, cell, 120+cellChange)); !cell.In(got) {
+			t.Errorf("looked at %v, which does not hold %v", got, cell)
+		}
+	})
+
+	t.Run("four cells that change less", func(t *testing.T) {
+		m := looked()
+		block := image.Rect(640, 320, 640+2*motionCell, 320+2*motionCell)
+		if got := m.part(drawn(bright, w, block, 120+blockChange+1)); !block.In(got) {
+			t.Errorf("looked at %v, which does not hold %v", got, block)
+		}
+	})
+
 	t.Run("what was looked at is known", func(t *testing.T) {
 		m := looked()
 		now := drawn(bright, w, image.Rect(500, 300, 560, 360), 30)
@@ -133,6 +149,9 @@ func TestRemember(t *testing.T) {
 		if got := remember(c.before, c.now, part, 1280, 720); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, not %v", name, got, c.want)
 		}
+	}
+	if got := remember([]detect.Found{f(10, 10, 20, 20)}, nil, image.Rectangle{}, 1280, 720); len(got) != 1 {
+		t.Errorf("nothing changed, and of what was known %v is left", got)
 	}
 	// At the picture's own rim nothing is cut off.
 	if got := remember([]detect.Found{f(0, 10, 40, 40)}, nil, image.Rect(0, 0, 256, 256), 1280, 720); len(got) != 0 {

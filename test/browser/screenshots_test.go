@@ -67,6 +67,26 @@ func startStreet(t *testing.T) *street {
 	return &street{ctx: ctx, relay: r, start: time.Date(y, m, d, 18, 42, 0, 0, local)}
 }
 
+// movesIn sets the home up in a browser of its homeowner, with one camera.
+func (s *street) movesIn(t *testing.T) *tab {
+	t.Helper()
+	b := open(t, s.relay.Site.Home)
+	b.livesIn(zone)
+	b.addPasskeys()
+	b.visit(strings.TrimPrefix(s.relay.SetUpLink, b.origin))
+	b.fill("#name", "Alex")
+	b.fill("#email", "alex@home.example")
+	b.click("form button")
+	b.await("location.pathname === '/recovery-codes'")
+	b.visit("/cameras")
+	b.fill("#name", "Front door")
+	b.fill("#handle", camera)
+	b.fill("#zone", zone)
+	b.click("details[open] form button")
+	b.await("document.querySelectorAll('section.card').length === 1")
+	return b
+}
+
 // ask brings a clip, the agency and its request.
 func (s *street) ask(t *testing.T, clip string) {
 	t.Helper()

@@ -93,6 +93,8 @@ type load struct {
 	filed int
 	said  map[string]promises
 	ended []shelved
+
+	passkey sync.Mutex // held while it signs: the home has one, and nobody signs two things at once
 }
 
 // take returns a release to go on with.
@@ -160,7 +162,10 @@ func (l *load) live(ctx context.Context, r shelved) (over bool, err error) {
 		return false, err
 	}
 	if s.State == relay.ReleaseInReview {
-		if _, err := l.home.Approve(ctx, r.ID); err != nil {
+		l.passkey.Lock()
+		_, err := l.home.Approve(ctx, r.ID)
+		l.passkey.Unlock()
+		if err != nil {
 			return false, err
 		}
 		l.promised(r, func(p *promises) { p.signed = true })
