@@ -37,11 +37,8 @@ func (rel Release) Exceptions() ([]Exception, error) {
 	if len(rel.Summary) == 0 {
 		return nil, nil
 	}
-	var s Summary
-	if err := json.Unmarshal(rel.Summary, &s); err != nil {
-		return nil, fmt.Errorf("release %s: what the redactor reported cannot be read: %w", rel.ID, err)
-	}
-	return s.Exceptions, nil
+	s, err := rel.report()
+	return s.Exceptions, err
 }
 
 // Except turns what member's page says is drawn on rel into what a draft holds. An exception that is new
@@ -61,8 +58,8 @@ func (rel Release) Except(raw json.RawMessage, member string) (json.RawMessage, 
 	}
 	var s Summary
 	if len(rel.Summary) > 0 {
-		if err := json.Unmarshal(rel.Summary, &s); err != nil {
-			return nil, fmt.Errorf("release %s: what the redactor reported cannot be read: %w", rel.ID, err)
+		if s, err = rel.report(); err != nil {
+			return nil, err
 		}
 	}
 	for i := range edits {
