@@ -18,7 +18,7 @@ import (
 )
 
 // Version names the engine's behaviour: it changes when the same plan and footage would give other bytes.
-const Version = "1"
+const Version = "2"
 
 // ErrRefused marks footage that the engine does not accept. The error's text says why, and what would
 // work, in words for a homeowner.
